@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One stream socket with its borrowed buffers. conn speaks in completions: bytes have arrived, the out
+ * buffer has drained, it ended. Readiness, EAGAIN and short writes stay inside, so that another engine
+ * than epoll can be put under it, and a transport (plain now, TLS later) can sit between.
+ *
+ *   kernel ── recv ──► in ──► owner->bytes            owner ── conn_write ──► send ──► kernel
+ *                                                          what did not fit ──► out ──► owner->drained
+ *
+ * Rules
+ * - At most one recv per conn and turn (BUF_SMALL, or BUF_MIDDLE for a stream that fills its reads): a fast
+ *   peer cannot starve others. If there may be more, conn runs again next turn.
+ * - Bytes that the owner leaves in `in` stay there; it is called again when more have arrived. When `in` is
+ *   full (in_limit) reading stops until the owner consumed and called conn_resume.
+ * - Buffers are empty and owned by nobody between events unless bytes wait in them.
+ * - Callbacks come from the loop only, never from inside a conn_* call; after conn_close none comes.
+ * - A conn may be closed in any of its callbacks. Its memory must live until the end of the turn.
+ */
+#ifndef LIMPET_BASE_CONN_H
+#define LIMPET_BASE_CONN_H
+
+#include "base/buf.h"
+#include "base/loop.h"
+
+struct conn;
+
+enum io_result {
+    IO_DONE,       /* all bytes are with the kernel */
+    IO_WANT_WRITE, /* some wait in `out`; owner->drained follows */
+    IO_FAILED,     /* the connection is dead (errno in conn->error), or no memory; owner->failed does NOT follow */
+};
+
+/* What conn tells its owner. All are called from the loop. None may be NULL. */
+struct conn_owner {
+    void (*connected)(struct conn *conn); /* an outgoing connection is established */
+    void (*bytes)(struct conn *conn);     /* conn->in has new bytes */
+    void (*drained)(struct conn *conn);   /* out was waiting and is empty now */
+    void (*eof)(struct conn *conn);       /* the peer sends no more; bytes before it were delivered. Once. */
+    void (*failed)(struct conn *conn);    /* connect failed, reset, timeout …: errno in conn->error. Once. */
+};
+
+struct conn {
+    struct io io;
+    struct loop *loop;
+    struct shelf *shelf;
+    const struct conn_owner *owner;
+    struct buf in, out;
+    int error;         /* errno of what killed it */
+    uint32_t in_limit; /* unread bytes in `in` at which reading stops; default BUF_SMALL */
+    bool connecting : 1;
+    bool paused : 1;      /* the owner wants no bytes now */
+    bool readable : 1;    /* the kernel may have more */
+    bool hung_up : 1;     /* EPOLLRDHUP seen: read on to the end */
+    bool eof_told : 1;
+    bool blocked : 1;     /* `out` waits for EPOLLOUT */
+    bool write_closed : 1;
+    bool close_write_when_drained : 1;
+    bool bulk : 1;        /* the last reads were full: read BUF_MIDDLE at a time */
+    uint64_t received, sent; /* bytes, by the kernel's count */
+};
+
+/* Takes over a connected (or, after net_connect, connecting) descriptor. False: errno; fd is the caller's then. */
+bool conn_init(struct conn *conn, struct loop *loop, struct shelf *shelf, int fd, bool connecting,
+               const struct conn_owner *owner);
+
+/* Another owner from now on (e.g. an idle server connection is lent). */
+static inline void conn_set_owner(struct conn *conn, const struct conn_owner *owner)
+{
+    conn->owner = owner;
+}
+
+/*
+ * Sends the parts in order, behind what already waits in `out`, in one system call; copies what the
+ * kernel did not take. `n` is at most 4.
+ */
+enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n);
+/* The same for bytes that the owner put into conn->out itself (buf_append). */
+enum io_result conn_flush(struct conn *conn);
+
+void conn_consume(struct conn *conn, size_t n); /* the owner has used n bytes of conn->in */
+void conn_pause(struct conn *conn);             /* stop reading; a hang-up may still be told by `eof` later */
+/* Read on. If unread bytes are in `in`, or the kernel may have some, `bytes` is called in this or the next turn. */
+void conn_resume(struct conn *conn);
+
+/* Half-close (FIN) after `out` has drained. */
+void conn_close_write(struct conn *conn);
+/* Closes at once; what waits in `out` is lost; buffers go back. Harmless when closed. */
+void conn_close(struct conn *conn);
+/* The same with a RST instead of a FIN: visible truncation. */
+void conn_reset(struct conn *conn);
+
+static inline bool conn_open(const struct conn *conn)
+{
+    return conn->io.fd >= 0;
+}
+
+#endif

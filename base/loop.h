@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One thread's event loop on epoll, edge-triggered: each descriptor is registered once, so a request
+ * costs no epoll_ctl. One turn:
+ *
+ *     wait → clock → timers → mailbox → kernel events → `again` list → turn-end hooks → graveyard
+ *
+ * What asked to run again (it had more to read than its share) runs in the next turn, which then does
+ * not wait. What dies in a turn is buried and freed at its end, so that no pointer of the same turn
+ * goes stale.
+ */
+#ifndef LIMPET_BASE_LOOP_H
+#define LIMPET_BASE_LOOP_H
+
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "base/timer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct io;
+typedef void io_fn(struct io *io, uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP */
+
+struct io {
+    struct list again; /* single unless it runs again next turn */
+    io_fn *fn;
+    int fd;          /* -1: closed */
+    uint32_t events; /* of the `again` run */
+};
+
+/* Something to do when the turn ends, e.g. to flush a batch. */
+struct turn_hook {
+    struct list node; /* single unless scheduled */
+    void (*fn)(struct turn_hook *hook);
+};
+
+/* An object to free when the turn ends. */
+struct grave {
+    struct grave *next;
+    void (*fn)(struct grave *grave); /* frees what holds it */
+};
+
+struct loop {
+    struct timer_wheel *timers;
+    struct mailbox mailbox;
+    int64_t now_ms;      /* CLOCK_MONOTONIC, read once a turn */
+    int64_t now_us;      /* the same in microseconds */
+    int64_t woke_late_ms; /* how late this turn began after it was due: its thread or process was held up */
+    struct list again, turn_end;
+    struct grave *graves;
+    int epfd;
+    bool stopping;
+    uint64_t turns;
+    uint64_t busy_us; /* time not spent waiting */
+    void *owner;      /* e.g. the worker; also what letters are delivered to */
+};
+
+bool loop_init(struct loop *loop, void *owner); /* false: errno */
+void loop_fini(struct loop *loop);              /* buries the last graves */
+/* Runs until loop_stop. */
+void loop_run(struct loop *loop);
+/* One turn that waits at most max_wait_ms (-1: as long as needed). For tests. */
+void loop_turn(struct loop *loop, int max_wait_ms);
+void loop_stop(struct loop *loop); /* from its own thread; from others post a letter */
+
+void io_init(struct io *io, int fd, io_fn *fn);
+/* Registers for all events, edge-triggered (or level-triggered for listeners). False: errno. */
+bool loop_add(struct loop *loop, struct io *io);
+bool loop_add_level(struct loop *loop, struct io *io, uint32_t events);
+bool loop_change_level(struct loop *loop, struct io *io, uint32_t events); /* 0: keep, but silent */
+/* Takes it off epoll and off `again`, and closes the descriptor. No event of this turn reaches it any more. */
+void loop_close(struct loop *loop, struct io *io);
+/* Takes it off without closing; the descriptor is the caller's again. */
+void loop_remove(struct loop *loop, struct io *io);
+/* Call fn in the next turn (without waiting) with these events. */
+void loop_again(struct loop *loop, struct io *io, uint32_t events);
+void loop_at_turn_end(struct loop *loop, struct turn_hook *hook);
+void loop_bury(struct loop *loop, struct grave *grave);
+
+static inline void loop_timer_start(struct loop *loop, struct timer *timer, int64_t after_ms)
+{
+    timer_start(loop->timers, timer, loop->now_ms + after_ms);
+}
+
+static inline void loop_timer_stop(struct loop *loop, struct timer *timer)
+{
+    timer_stop(loop->timers, timer);
+}
+
+#endif
