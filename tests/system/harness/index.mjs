@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Everything a system test needs, from one place. */
+import {test} from 'node:test';
+import {startLimpet, workerCounts} from './limpet.mjs';
+import {startHaproxy} from './haproxy.mjs';
+import {serverMap} from './servers.mjs';
+import {ms} from './timing.mjs';
+import {merge} from './yaml.mjs';
+
+export * from './admin.mjs';
+export * from './clients.mjs';
+export * from './limpet.mjs';
+export * from './polling.mjs';
+export * from './processes.mjs';
+export * from './raw.mjs';
+export * from './redis.mjs';
+export * from './servers.mjs';
+export * from './timing.mjs';
+export * from './yaml.mjs';
+
+/*
+ * What stands in front of the servers: limpet; or, to check a test against something known, none
+ * ("direct": the first server) or a well-configured HAProxy ("haproxy").
+ */
+export const peer = process.env.LIMPET_TEST_PEER || 'limpet';
+
+/* One test per worker count: `behaviour('a poll is not timed out', async (t, {workers}) => …)`. */
+export function behaviour(name, options, body) {
+  if (typeof options === 'function') return behaviour(name, {}, options);
+  const {timeout = 60000, workers: counts = workerCounts, limpetOnly = false} = options;
+  const skip = limpetOnly && peer !== 'limpet' ? `only limpet does this, not ${peer}` : false;
+  for (const workers of peer === 'limpet' ? counts : [1])
+    test(`${name} [workers ${workers}]`, {timeout: ms(timeout), skip}, t => body(t, {workers}));
+}
+
+/* A test that does not depend on the number of workers. */
+export function once(name, options, body) {
+  if (typeof options === 'function') return once(name, {}, options);
+  const {timeout = 60000, limpetOnly = false} = options;
+  const skip = limpetOnly && peer !== 'limpet' ? `only limpet does this, not ${peer}` : false;
+  test(name, {timeout: ms(timeout), skip}, t => body(t));
+}
+
+/* The file of the usual case: one frontend `main`, one backend `app` with these servers. */
+export function usualConfig(servers, {backend = {}, frontend = {}, ...rest} = {}) {
+  return merge({
+    frontends: {main: {listen: '127.0.0.1:0', backend: 'app', ...frontend}},
+    backends: {app: {servers: serverMap(servers), ...backend}},
+  }, rest);
+}
+
+/* limpet (or the peer) in front of `servers`; `over` is laid over usualConfig(). */
+export async function balance(t, servers, over = {}, options = {}) {
+  if (peer === 'direct') return direct(servers[0]);
+  if (peer === 'haproxy') return startHaproxy(t, servers);
+  return startLimpet(t, usualConfig(servers, over), options);
+}
+
+function direct(server) {
+  return {
+    url: () => server.url, address: () => server.address, port: () => server.port,
+    stop: async () => {}, check() {}, stderr: '', lines: () => [], pid: server.pid,
+  };
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Child processes that never outlive the test: whoever starts one registers it here, and the
+ * end of the test process ends them all, by pid.
+ */
+const living = new Set();
+
+export function track(child) {
+  living.add(child);
+  child.once('exit', () => living.delete(child));
+  return child;
+}
+
+/* Resolves to {code, signal} when the child is gone, also when it already is. */
+export function exited(child) {
+  if (child.exitCode !== null || child.signalCode !== null)
+    return Promise.resolve({code: child.exitCode, signal: child.signalCode});
+  return new Promise(resolve => child.once('exit', (code, signal) => resolve({code, signal})));
+}
+
+export const alive = child => child.exitCode === null && child.signalCode === null;
+
+process.on('exit', () => {
+  for (const child of living) {
+    try {
+      process.kill(child.pid, 'SIGCONT');
+      process.kill(child.pid, 'SIGKILL');
+    } catch {
+      // gone in the meantime
+    }
+  }
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
