@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Configuration: YAML text in, one checked and immutable snapshot out, or every problem at once with its position.
+ * options.def is the only list of options; the structs below get their fields from it.
+ *
+ * Ownership: a struct config owns everything that it points to; nothing changes after config_load.
+ */
+#ifndef LIMPET_CONFIG_CONFIG_H
+#define LIMPET_CONFIG_CONFIG_H
+
+#include "base/net.h"
+#include "base/span.h"
+
+#include <stdio.h>
+
+struct rate {
+    int64_t events; /* 0 = no limit */
+    int64_t per_ms;
+};
+
+struct status_range {
+    uint16_t from, to; /* both included */
+};
+
+/* The words of enum options, in options.def's order. */
+enum admin_level { ADMIN_LEVEL_USER, ADMIN_LEVEL_OPERATOR, ADMIN_LEVEL_ADMIN };
+enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
+enum access_format { ACCESS_HAPROXY, ACCESS_JSON, ACCESS_OFF };
+enum balance_kind { BALANCE_LEASTCONN, BALANCE_ROUNDROBIN, BALANCE_RANDOM, BALANCE_SOURCE, BALANCE_HASH };
+enum sticky_kind { STICKY_SID, STICKY_COOKIE, STICKY_SOURCE };
+enum sid_mode { SID_LEARN };
+enum cookie_mode { COOKIE_LEARN, COOKIE_INSERT, COOKIE_PREFIX, COOKIE_REWRITE };
+enum on_down { ON_DOWN_CLOSE, ON_DOWN_KEEP };
+enum probe_method { PROBE_GET, PROBE_HEAD, PROBE_OPTIONS };
+
+/* Fields by type; names as in options.def. A list NAME has NAME_count beside it. */
+#define CONFIG_FIELD_BOOL(f) bool f;
+#define CONFIG_FIELD_INT(f) int64_t f;
+#define CONFIG_FIELD_AUTO_INT(f) int64_t f;
+#define CONFIG_FIELD_SIZE(f) int64_t f;
+#define CONFIG_FIELD_DURATION(f) int64_t f;
+#define CONFIG_FIELD_RATE(f) struct rate f;
+#define CONFIG_FIELD_STRING(f) char *f;
+#define CONFIG_FIELD_STRINGS(f) char **f; size_t f##_count;
+#define CONFIG_FIELD_NETMASKS(f) struct netmask *f; size_t f##_count;
+#define CONFIG_FIELD_STATUSES(f) struct status_range *f; size_t f##_count;
+#define CONFIG_FIELD_MODE(f) unsigned f;
+#define CONFIG_FIELD_ENUM(name) enum name CONFIG_FIELD_ENUM_NAMED
+#define CONFIG_FIELD_ENUM_NAMED(f) f;
+
+/* The generated structs are spelled out by config/generated.h.inc-like expansion in fields.h. */
+#include "config/fields.h"
+
+/* How a server is checked, worked out from the health.* options. */
+enum health_kind { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP, HEALTH_ENGINEIO };
+
+struct config_listen {
+    struct listen_options opt;
+    struct endpoint endpoint;
+};
+
+struct config_route {
+    struct route_options opt;
+    size_t backend; /* index in config.backends */
+};
+
+struct config_frontend {
+    char *name;
+    struct frontend_options opt;
+    struct config_listen *listens;
+    size_t listen_count;
+    struct config_route *routes;
+    size_t route_count;
+    ptrdiff_t backend; /* index in config.backends, -1: none; what no route names is answered 404 */
+};
+
+struct config_server {
+    char *name;
+    struct server_options opt;
+    struct endpoint endpoint;
+};
+
+struct config_backend {
+    char *name;
+    struct backend_options opt;
+    enum health_kind health_kind;
+    struct config_server *servers;
+    size_t server_count;
+};
+
+struct config {
+    char *file; /* as given, for messages */
+    struct process_options process;
+    struct admin_options admin;
+    struct log_options log;
+    struct config_frontend *frontends;
+    size_t frontend_count;
+    struct config_backend *backends;
+    size_t backend_count;
+};
+
+/* One problem. Lines and columns count from 1; columns in characters. */
+struct problem {
+    int line, column;
+    char *message;     /* "unknown key 'blance'; did you mean 'balance'?" */
+    char *source_line; /* NULL when there is none */
+};
+struct problems {
+    struct problem *list;
+    size_t count;
+};
+
+/* NULL, and at least one problem, when anything is wrong. `name` is for messages. Warnings do not exist. */
+struct config *config_load_text(const char *name, struct span text, struct problems *problems);
+/* Reads the file (at most 1 MiB), or stdin for "-". */
+struct config *config_load_file(const char *path, struct problems *problems);
+void config_free(struct config *config);
+void problems_free(struct problems *problems);
+
+/* "file:line:column: error: …" with the source line and a caret, or a JSON array for CI. */
+void problems_print(const struct problems *problems, const char *file, bool json, FILE *out);
+
+void config_dump(const struct config *config, FILE *out);   /* effective YAML with defaults; loads again to the same */
+void config_print_schema(FILE *out);                        /* JSON Schema draft 7 */
+void config_print_starter(FILE *out);                       /* a commented starter file that loads */
+void config_print_reference(FILE *out);                     /* Markdown for docs/options.md */
+
+/* The word of an enum option's value, e.g. config_word("balance_kind", BALANCE_HASH) = "hash". */
+const char *config_word(const char *choices, int value);
+
+#endif
