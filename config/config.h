@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Configuration: YAML text in, one checked and immutable snapshot out, or every problem at once with its position.
- * options.def is the only list of options; the structs below get their fields from it.
+ * Configuration: YAML text in, one checked and immutable snapshot out, or every problem at once
+ * with its position. options.def is the only list of options; the structs below get their fields
+ * from it.
  *
  * Ownership: a struct config owns everything that it points to; nothing changes after config_load.
  */
@@ -22,34 +23,6 @@ struct status_range {
     uint16_t from, to; /* both included */
 };
 
-/* The words of enum options, in options.def's order. */
-enum admin_level { ADMIN_LEVEL_USER, ADMIN_LEVEL_OPERATOR, ADMIN_LEVEL_ADMIN };
-enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
-enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
-enum access_format { ACCESS_HAPROXY, ACCESS_JSON, ACCESS_OFF };
-enum balance_kind { BALANCE_LEASTCONN, BALANCE_ROUNDROBIN, BALANCE_RANDOM, BALANCE_SOURCE, BALANCE_HASH };
-enum sticky_kind { STICKY_SID, STICKY_COOKIE, STICKY_SOURCE };
-enum sid_mode { SID_LEARN };
-enum cookie_mode { COOKIE_LEARN, COOKIE_INSERT, COOKIE_PREFIX, COOKIE_REWRITE };
-enum on_down { ON_DOWN_CLOSE, ON_DOWN_KEEP };
-enum probe_method { PROBE_GET, PROBE_HEAD, PROBE_OPTIONS };
-
-/* Fields by type; names as in options.def. A list NAME has NAME_count beside it. */
-#define CONFIG_FIELD_BOOL(f) bool f;
-#define CONFIG_FIELD_INT(f) int64_t f;
-#define CONFIG_FIELD_AUTO_INT(f) int64_t f;
-#define CONFIG_FIELD_SIZE(f) int64_t f;
-#define CONFIG_FIELD_DURATION(f) int64_t f;
-#define CONFIG_FIELD_RATE(f) struct rate f;
-#define CONFIG_FIELD_STRING(f) char *f;
-#define CONFIG_FIELD_STRINGS(f) char **f; size_t f##_count;
-#define CONFIG_FIELD_NETMASKS(f) struct netmask *f; size_t f##_count;
-#define CONFIG_FIELD_STATUSES(f) struct status_range *f; size_t f##_count;
-#define CONFIG_FIELD_MODE(f) unsigned f;
-#define CONFIG_FIELD_ENUM(name) enum name CONFIG_FIELD_ENUM_NAMED
-#define CONFIG_FIELD_ENUM_NAMED(f) f;
-
-/* The generated structs are spelled out by config/generated.h.inc-like expansion in fields.h. */
 #include "config/fields.h"
 
 /* How a server is checked, worked out from the health.* options. */
@@ -111,7 +84,10 @@ struct problems {
     size_t count;
 };
 
-/* NULL, and at least one problem, when anything is wrong. `name` is for messages. Warnings do not exist. */
+/*
+ * NULL, and at least one problem, when anything is wrong; there are no warnings. `name` is the file
+ * as messages shall call it. *problems need not be initialised; problems_free it in any case.
+ */
 struct config *config_load_text(const char *name, struct span text, struct problems *problems);
 /* Reads the file (at most 1 MiB), or stdin for "-". */
 struct config *config_load_file(const char *path, struct problems *problems);
@@ -121,10 +97,12 @@ void problems_free(struct problems *problems);
 /* "file:line:column: error: …" with the source line and a caret, or a JSON array for CI. */
 void problems_print(const struct problems *problems, const char *file, bool json, FILE *out);
 
-void config_dump(const struct config *config, FILE *out);   /* effective YAML with defaults; loads again to the same */
-void config_print_schema(FILE *out);                        /* JSON Schema draft 7 */
-void config_print_starter(FILE *out);                       /* a commented starter file that loads */
-void config_print_reference(FILE *out);                     /* Markdown for docs/options.md */
+/* The effective configuration as YAML, with defaults; loads again to the same. */
+void config_dump(const struct config *config, FILE *out);
+/* JSON Schema draft 7, a commented starter file that loads, and Markdown for docs/options.md. */
+void config_print_schema(FILE *out);
+void config_print_starter(FILE *out);
+void config_print_reference(FILE *out);
 
 /* The word of an enum option's value, e.g. config_word("balance_kind", BALANCE_HASH) = "hash". */
 const char *config_word(const char *choices, int value);
