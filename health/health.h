@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * May this server get traffic? One struct health holds the checks of one backend; it lives on control's loop, knows addresses and
+ * answers, never clients, and publishes verdicts only when they change (one log line each: old → new, why, after how long).
+ *
+ * Active: TCP connect, HTTP request or Engine.IO handshake (which closes the session that it opened) every interval ±10 %, first at a jittered start;
+ * in doubt (a check failed while up, or succeeded while down) the next comes after interval / 4, at most a second. rise and fall count in a row.
+ * A probe that expired because our own loop was late (loop->woke_late_ms: the process was stopped or starved) is repeated, not counted.
+ *
+ * Passive: failures seen in live traffic. max_fails within fail_timeout put a server in doubt: with active checks, it is probed at once and that probe's failure
+ * takes it down; without, it is down for fail_timeout. Passive marking never takes the last half of a backend (rounded up) down. A refused connection is probed at once, and
+ * down if that probe is refused too, whatever `fall` says.
+ */
+#ifndef LIMPET_HEALTH_HEALTH_H
+#define LIMPET_HEALTH_HEALTH_H
+
+#include "base/buf.h"
+#include "base/loop.h"
+#include "base/net.h"
+#include "base/rand.h"
+#include "config/config.h"
+
+enum health_state { HEALTH_UP, HEALTH_DOWN, HEALTH_UNCHECKED };
+
+enum health_event {
+    HEALTH_EVENT_REFUSED,  /* connection refused (or no such socket, no route) */
+    HEALTH_EVENT_CONNECT,  /* connecting timed out or failed otherwise */
+    HEALTH_EVENT_RESPONSE, /* no, broken or malformed answer: reset, timeout, 502 material */
+};
+
+/* HAProxy's check status words. */
+enum check_status { CHECK_UNK, CHECK_INI, CHECK_L4OK, CHECK_L4TOUT, CHECK_L4CON, CHECK_L7OK, CHECK_L7TOUT, CHECK_L7RSP, CHECK_L7STS, CHECK_SOCKERR };
+const char *check_status_word(enum check_status status); /* "L4OK" */
+const char *check_status_text(enum check_status status); /* "Layer4 check passed" */
+
+/* What stats show of one server. */
+struct health_status {
+    enum health_state state;
+    enum check_status check;
+    int code;            /* HTTP status of the last check, 0 = none */
+    int64_t duration_ms; /* of the last check, -1 = none yet */
+    char detail[96];     /* e.g. "Connection refused"; no comma, quote or control character */
+    int good, bad;       /* checks in a row */
+    uint64_t checks, failed_checks, downs;
+    int64_t changed_ms;  /* monotonic; of the last change of state */
+    int64_t down_total_ms; /* up to the last change */
+    bool forced;         /* health_force set it */
+};
+
+struct health;
+/* Called on control's thread, only when the state changed. why: "Connection refused" or the like; lives for the call. */
+typedef void health_verdict_fn(void *ctx, size_t server, enum health_state old, enum health_state now, const char *why);
+
+/* Servers begin up (unchecked without active checks): nobody waits for the first check. A server whose first check fails (in its first `fall` checks) goes down at the first failure. */
+struct health *health_new(struct loop *loop, struct shelf *shelf, struct rng *rng, const struct config_backend *config,
+                          health_verdict_fn *verdict, void *ctx);
+void health_free(struct health *health);
+/* Where to probe; checks of a server begin with its first address. */
+void health_set_addr(struct health *health, size_t server, const struct addr *addr);
+void health_report(struct health *health, size_t server, enum health_event event);
+void health_pause(struct health *health, size_t server, bool paused); /* no checks in maint */
+void health_force(struct health *health, size_t server, enum health_state state); /* runtime API; checks go on and may change it */
+const struct health_status *health_status(const struct health *health, size_t server);
+
+#endif
