@@ -7,8 +7,8 @@
  *     data      start          end            cap
  *      |  read    |   unread    |    space     |
  *
- * Blocks are of a few sizes (BUF_SIZES), each mapped on its own, so that a burst's memory goes back to
- * the system when shelf_trim unmaps what was not needed for a while.
+ * Blocks are of a few sizes (BUF_SIZES), each mapped on its own, so that a burst's memory goes back
+ * to the system when shelf_trim unmaps what was not needed for a while.
  */
 #ifndef LIMPET_BASE_BUF_H
 #define LIMPET_BASE_BUF_H
@@ -30,10 +30,10 @@ void shelf_free(struct shelf *shelf); /* every block must be back */
 void shelf_trim(struct shelf *shelf);
 
 struct shelf_stats {
-    uint64_t lent;      /* blocks out now */
-    uint64_t kept;      /* blocks on the shelf */
-    uint64_t mapped;    /* blocks ever asked of the system: constant on a warm path */
-    uint64_t bytes;     /* bytes mapped now */
+    uint64_t lent;   /* blocks out now */
+    uint64_t kept;   /* blocks on the shelf */
+    uint64_t mapped; /* blocks ever asked of the system: constant on a warm path */
+    uint64_t bytes;  /* bytes mapped now */
 };
 void shelf_stats(const struct shelf *shelf, struct shelf_stats *out);
 
@@ -61,9 +61,9 @@ static inline struct span buf_bytes(const struct buf *buf)
 }
 
 /*
- * Makes room for `space` more bytes behind `end`: lends a block when there is none, moves the unread
- * bytes to the front, or changes to a larger block. Offsets relative to `start` stay valid, pointers
- * do not. False: no memory, or more than BUF_MAX in all; the buffer is unchanged then.
+ * Makes room for `space` more bytes behind `end`: lends a block when there is none, moves the
+ * unread bytes to the front, or changes to a larger block. Offsets relative to `start` stay valid,
+ * pointers do not. False: no memory, or more than BUF_MAX in all; the buffer is unchanged then.
  */
 bool buf_reserve(struct shelf *shelf, struct buf *buf, size_t space);
 bool buf_append(struct shelf *shelf, struct buf *buf, struct span bytes);
@@ -74,7 +74,8 @@ void buf_consume(struct shelf *shelf, struct buf *buf, size_t n);
 /* Forgets everything and gives the block back. Harmless on an empty buffer. */
 void buf_clear(struct shelf *shelf, struct buf *buf);
 
-/* Gives `to` (which must be empty) the block and bytes of `from`, which is empty afterwards. No copy. */
+/* Gives `to` (which must be empty) the block and bytes of `from`, which is empty afterwards. No
+ * copy. */
 void buf_move(struct buf *to, struct buf *from);
 
 #endif

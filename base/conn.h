@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One stream socket with its borrowed buffers. conn speaks in completions: bytes have arrived, the out
- * buffer has drained, it ended. Readiness, EAGAIN and short writes stay inside, so that another engine
- * than epoll can be put under it, and a transport (plain now, TLS later) can sit between.
+ * One stream socket with its borrowed buffers. conn speaks in completions: bytes have arrived, the
+ * out buffer has drained, it ended. Readiness, EAGAIN and short writes stay inside, so that another
+ * engine than epoll can be put under it, and a transport (plain now, TLS later) can sit between.
  *
- *   kernel ── recv ──► in ──► owner->bytes            owner ── conn_write ──► send ──► kernel
- *                                                          what did not fit ──► out ──► owner->drained
+ *   kernel ── recv ──► in ──► owner->bytes        owner ── conn_write ──► send ──► kernel
+ *                                                   the rest ──► out ──► owner->drained
  *
  * Rules
- * - At most one recv per conn and turn (BUF_SMALL, or BUF_MIDDLE for a stream that fills its reads): a fast
- *   peer cannot starve others. If there may be more, conn runs again next turn.
- * - Bytes that the owner leaves in `in` stay there; it is called again when more have arrived. When `in` is
- *   full (in_limit) reading stops until the owner consumed and called conn_resume.
+ * - At most one recv per conn and turn (BUF_SMALL, or BUF_MIDDLE for a stream that fills its
+ * reads): a fast peer cannot starve others. If there may be more, conn runs again next turn.
+ * - Bytes that the owner leaves in `in` stay there; it is called again when more have arrived. When
+ *   `in` is full (in_limit) reading stops until the owner consumed and called conn_resume.
  * - Buffers are empty and owned by nobody between events unless bytes wait in them.
- * - Callbacks come from the loop only, never from inside a conn_* call; after conn_close none comes.
- * - A conn may be closed in any of its callbacks. Its memory must live until the end of the turn.
+ * - Callbacks come from the loop only, never from inside a conn_* call; after conn_close none
+ * comes.
+ * - A conn may be closed in any of its callbacks, and even begin anew with another descriptor. Its
+ *   memory must live until the end of the turn.
  */
 #ifndef LIMPET_BASE_CONN_H
 #define LIMPET_BASE_CONN_H
@@ -27,7 +29,10 @@ struct conn;
 enum io_result {
     IO_DONE,       /* all bytes are with the kernel */
     IO_WANT_WRITE, /* some wait in `out`; owner->drained follows */
-    IO_FAILED,     /* the connection is dead (errno in conn->error), or no memory; owner->failed does NOT follow */
+    /* Nothing can be written any more (errno in conn->error), or no memory. owner->failed does NOT
+       follow; what the peer had sent (an early answer) still comes, then eof, if the owner waits.
+     */
+    IO_FAILED,
 };
 
 /* What conn tells its owner. All are called from the loop. None may be NULL. */
@@ -35,8 +40,10 @@ struct conn_owner {
     void (*connected)(struct conn *conn); /* an outgoing connection is established */
     void (*bytes)(struct conn *conn);     /* conn->in has new bytes */
     void (*drained)(struct conn *conn);   /* out was waiting and is empty now */
-    void (*eof)(struct conn *conn);       /* the peer sends no more; bytes before it were delivered. Once. */
-    void (*failed)(struct conn *conn);    /* connect failed, reset, timeout …: errno in conn->error. Once. */
+    /* The peer sends no more; the bytes before were delivered. Once. */
+    void (*eof)(struct conn *conn);
+    /* Connect failed, reset, timeout …: errno in conn->error. Once, and nothing comes after it. */
+    void (*failed)(struct conn *conn);
 };
 
 struct conn {
@@ -48,18 +55,25 @@ struct conn {
     int error;         /* errno of what killed it */
     uint32_t in_limit; /* unread bytes in `in` at which reading stops; default BUF_SMALL */
     bool connecting : 1;
-    bool paused : 1;      /* the owner wants no bytes now */
-    bool readable : 1;    /* the kernel may have more */
-    bool hung_up : 1;     /* EPOLLRDHUP seen: read on to the end */
+    bool paused : 1;   /* the owner wants no bytes now */
+    bool readable : 1; /* the kernel may have more */
+    bool hung_up : 1;  /* EPOLLRDHUP seen: read on to the end */
+    bool eof_seen : 1; /* the kernel said so; told as soon as it may */
     bool eof_told : 1;
-    bool blocked : 1;     /* `out` waits for EPOLLOUT */
+    bool blocked : 1; /* `out` waits for EPOLLOUT */
     bool write_closed : 1;
     bool close_write_when_drained : 1;
-    bool bulk : 1;        /* the last reads were full: read BUF_MIDDLE at a time */
+    bool filled : 1;     /* the last read filled its space: if the owner took all, `bulk` follows */
+    bool bulk : 1;       /* a stream: read BUF_MIDDLE at a time, also above in_limit */
+    bool retell : 1;     /* conn_resume found bytes in `in`: call `bytes` for them */
+    bool silent : 1;     /* the end was told, by `failed` or IO_FAILED */
+    bool unwritable : 1; /* a write failed: all later ones do */
+
     uint64_t received, sent; /* bytes, by the kernel's count */
 };
 
-/* Takes over a connected (or, after net_connect, connecting) descriptor. False: errno; fd is the caller's then. */
+/* Takes over a connected (or, after net_connect, connecting) descriptor. False: errno; fd is the
+ * caller's then. */
 bool conn_init(struct conn *conn, struct loop *loop, struct shelf *shelf, int fd, bool connecting,
                const struct conn_owner *owner);
 
@@ -78,8 +92,11 @@ enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
 enum io_result conn_flush(struct conn *conn);
 
 void conn_consume(struct conn *conn, size_t n); /* the owner has used n bytes of conn->in */
-void conn_pause(struct conn *conn);             /* stop reading; a hang-up may still be told by `eof` later */
-/* Read on. If unread bytes are in `in`, or the kernel may have some, `bytes` is called in this or the next turn. */
+/* Stop reading. A hang-up is told later, by `eof`; a reset at once, unless the kernel has unread
+ * bytes from before it. */
+void conn_pause(struct conn *conn);
+/* Read on. If unread bytes are in `in`, or the kernel may have some, `bytes` is called in this or
+ * the next turn. */
 void conn_resume(struct conn *conn);
 
 /* Half-close (FIN) after `out` has drained. */

@@ -72,10 +72,11 @@ static inline void list_append_all(struct list *to, struct list *from)
     list_init(from);
 }
 
-#define list_each(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
+#define list_each(node, head)                                                                      \
+    for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The body may remove `node`, and nothing else. */
 #define list_each_safe(node, head)                                                                 \
-    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);             \
+    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);              \
          node = node##_next, node##_next = node->next)
 
 #endif

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One thread's event loop on epoll, edge-triggered: each descriptor is registered once, so a request
- * costs no epoll_ctl. One turn:
+ * One thread's event loop on epoll, edge-triggered: each descriptor is registered once, so a
+ * request costs no epoll_ctl. One turn:
  *
  *     wait → clock → timers → mailbox → kernel events → `again` list → turn-end hooks → graveyard
  *
- * What asked to run again (it had more to read than its share) runs in the next turn, which then does
- * not wait. What dies in a turn is buried and freed at its end, so that no pointer of the same turn
- * goes stale.
+ * What asked to run again (it had more to read than its share) runs in the next turn, which then
+ * does not wait. What dies in a turn is buried and freed at its end, so that no pointer of the same
+ * turn goes stale.
  */
 #ifndef LIMPET_BASE_LOOP_H
 #define LIMPET_BASE_LOOP_H
@@ -20,14 +20,19 @@
 #include <stdint.h>
 
 struct io;
-typedef void io_fn(struct io *io, uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP */
+struct epoll_event;
+/* events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP */
+typedef void io_fn(struct io *io, uint32_t events);
 
 struct io {
     struct list again; /* single unless it runs again next turn */
     io_fn *fn;
-    int fd;          /* -1: closed */
-    uint32_t events; /* of the `again` run */
+    int fd;               /* -1: closed */
+    uint32_t events : 31; /* of the `again` run */
+    uint32_t level : 1;   /* level-triggered; other processes may have it open: remove explicitly */
 };
+
+#define IO_EVENTS_MASK 0x7fffffffu
 
 /* Something to do when the turn ends, e.g. to flush a batch. */
 struct turn_hook {
@@ -44,11 +49,13 @@ struct grave {
 struct loop {
     struct timer_wheel *timers;
     struct mailbox mailbox;
-    int64_t now_ms;      /* CLOCK_MONOTONIC, read once a turn */
-    int64_t now_us;      /* the same in microseconds */
-    int64_t woke_late_ms; /* how late this turn began after it was due: its thread or process was held up */
+    int64_t now_ms;       /* CLOCK_MONOTONIC, read once a turn */
+    int64_t now_us;       /* the same in microseconds */
+    int64_t woke_late_ms; /* how late this turn began: its thread or process was held up */
     struct list again, turn_end;
     struct grave *graves;
+    struct epoll_event *batch; /* kernel events of this turn; batch_at is the one that runs */
+    int batch_at, batch_len;
     int epfd;
     bool stopping;
     uint64_t turns;
@@ -69,11 +76,16 @@ void io_init(struct io *io, int fd, io_fn *fn);
 bool loop_add(struct loop *loop, struct io *io);
 bool loop_add_level(struct loop *loop, struct io *io, uint32_t events);
 bool loop_change_level(struct loop *loop, struct io *io, uint32_t events); /* 0: keep, but silent */
-/* Takes it off epoll and off `again`, and closes the descriptor. No event of this turn reaches it any more. */
+/* Takes it off epoll and off `again`, and closes the descriptor. No event of this turn reaches it
+ * any more. */
 void loop_close(struct loop *loop, struct io *io);
-/* Takes it off without closing; the descriptor is the caller's again. */
+/* Takes it off without closing; the descriptor (io->fd keeps it) is the caller's again. */
 void loop_remove(struct loop *loop, struct io *io);
-/* Call fn in the next turn (without waiting) with these events. */
+/*
+ * Call fn with these events in the next turn, which does not wait; or still in this one when its
+ * kernel events have yet to come (from timers and letters). An io runs at most once per turn by
+ * either way.
+ */
 void loop_again(struct loop *loop, struct io *io, uint32_t events);
 void loop_at_turn_end(struct loop *loop, struct turn_hook *hook);
 void loop_bury(struct loop *loop, struct grave *grave);

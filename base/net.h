@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Addresses and sockets. An address is IPv4, IPv6 or a unix socket path ("unix:/run/x.sock" or a text
- * beginning with '/'); a name must be resolved first, which happens off the loop (resolver).
+ * Addresses and sockets. An address is IPv4, IPv6 or a unix socket path ("unix:/run/x.sock" or a
+ * text beginning with '/'); a name must be resolved first, which happens off the loop (resolver).
  *
  * Texts: "127.0.0.1:80", "[::1]:80", ":80" (any address, dual-stack), "*:80" (the same), "name:80".
  */
@@ -39,7 +39,8 @@ struct endpoint {
 /* `listening`: an empty host means any address; otherwise it is an error. */
 void endpoint_parse(struct span text, bool listening, struct endpoint *out);
 
-/* "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock"; IPv4-mapped addresses are shown as IPv4. Returns out. */
+/* "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock"; IPv4-mapped addresses are shown as IPv4. Returns
+ * out. */
 char *addr_format(const struct addr *addr, char out[static ADDR_TEXT_MAX]);
 /* The same without port; "unix" for a unix socket. */
 char *addr_format_host(const struct addr *addr, char out[static ADDR_TEXT_MAX]);
@@ -49,7 +50,8 @@ bool addr_eq(const struct addr *a, const struct addr *b);
 /* The IP's bytes (4, or 16; an IPv4-mapped address gives 4), for hashing; "" for unix sockets. */
 struct span addr_ip_bytes(const struct addr *addr);
 
-/* "10.0.0.0/8", "2001:db8::/32", a bare address = a host. IPv4-mapped addresses match IPv4 networks. */
+/* "10.0.0.0/8", "2001:db8::/32", a bare address = a host. IPv4-mapped addresses match IPv4
+ * networks. */
 struct netmask {
     uint8_t bytes[16];
     uint8_t bits;
@@ -59,9 +61,9 @@ bool netmask_parse(struct span text, struct netmask *out);
 bool netmask_matches(const struct netmask *mask, const struct addr *addr);
 
 /*
- * A bound, listening, non-blocking socket with SO_REUSEADDR (and SO_REUSEPORT if asked, not for unix
- * sockets), TCP_NODELAY and close-on-exec set, so that accepted sockets inherit NODELAY. A unix socket's stale
- * path (nobody accepts on it) is removed first. -1: errno.
+ * A bound, listening, non-blocking socket with SO_REUSEADDR (and SO_REUSEPORT if asked, not for
+ * unix sockets), TCP_NODELAY and close-on-exec set, so that accepted sockets inherit NODELAY. A
+ * unix socket's stale path (nobody accepts on it) is removed first. -1: errno.
  */
 int net_listen(const struct addr *addr, int backlog, bool reuse_port);
 /* A non-blocking socket with TCP_NODELAY whose connect has begun (or is done). -1: errno. */
@@ -72,17 +74,18 @@ bool net_peer_addr(int fd, struct addr *out);
 /* Resolves names on a thread of its own; answers arrive as letters in the asker's mailbox. */
 struct resolver;
 struct resolve {
-    struct letter letter;  /* set letter.deliver before asking */
+    struct letter letter; /* set letter.deliver before asking */
     struct mailbox *reply_to;
     char host[256];
     uint16_t port;
     bool ok;
-    struct addr addr;      /* the first answer */
-    char error[128];       /* when not ok */
-    struct resolve *next;  /* the resolver's */
+    struct addr addr;     /* the first answer */
+    char error[128];      /* when not ok */
+    struct resolve *next; /* the resolver's */
 };
 struct resolver *resolver_new(void);
-void resolver_free(struct resolver *resolver); /* waits for the running query; unanswered ones are delivered as failed */
+void resolver_free(struct resolver *resolver); /* waits for the running query; unanswered ones are
+                                                  delivered as failed */
 /* `ask` belongs to the resolver until its letter is delivered. */
 void resolver_ask(struct resolver *resolver, struct resolve *ask);
 /* Blocking, for start-up. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Randomness and keyed hashing. `struct rng` is a fast generator (xoshiro256**) for choices that need
- * no secrecy (balancing, jitter), seeded from the system or by a test; rand_secret gives secrets.
- * hash_keyed is SipHash-1-3 with a 128-bit key: an attacker who does not know the key cannot choose collisions.
- * hash_stable is the same with a fixed key: equal on every machine, for rendezvous hashing only.
+ * Randomness and keyed hashing. `struct rng` is a fast generator (xoshiro256**) for choices that
+ * need no secrecy (balancing, jitter), seeded from the system or by a test; rand_secret gives
+ * secrets. hash_keyed is SipHash-1-3 with a 128-bit key: an attacker who does not know the key
+ * cannot choose collisions. hash_stable is the same with a fixed key: equal on every machine, for
+ * rendezvous hashing only.
  */
 #ifndef LIMPET_BASE_RAND_H
 #define LIMPET_BASE_RAND_H

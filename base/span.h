@@ -17,7 +17,7 @@ struct span {
 };
 
 #define SPAN(literal) ((struct span){(literal), sizeof(literal) - 1})
-#define SPAN_NONE ((struct span){NULL, 0})
+#define SPAN_NONE     ((struct span){NULL, 0})
 /* For printf's "%.*s". */
 #define SPAN_ARG(s) (int)(s).len, (s).ptr
 
@@ -36,7 +36,8 @@ bool span_starts_nocase(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
 bool span_ends_nocase(struct span s, struct span suffix);
 
-/* The part after the first n bytes, and the first n bytes; n beyond the end gives an empty / the whole span. */
+/* The part after the first n bytes, and the first n bytes; n beyond the end gives an empty / the
+ * whole span. */
 struct span span_from(struct span s, size_t n);
 struct span span_upto(struct span s, size_t n);
 

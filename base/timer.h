@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Timers for 100,000 mostly idle connections: a hierarchical wheel of 1 ms ticks, no scan, nothing
- * allocated. Starting a running timer for a later time only notes the new time (the old slot corrects
- * it when it comes by), so a deadline that every request renews costs two stores.
+ * allocated. Starting a running timer for a later time only notes the new time (the old slot
+ * corrects it when it comes by), so a deadline that every request renews costs two stores.
  *
- * Times are CLOCK_MONOTONIC milliseconds. A timer never fires early. One wheel belongs to one thread.
+ * Times are CLOCK_MONOTONIC milliseconds. A timer never fires early. One wheel belongs to one
+ * thread.
  */
 #ifndef LIMPET_BASE_TIMER_H
 #define LIMPET_BASE_TIMER_H
@@ -37,7 +38,8 @@ void timer_stop(struct timer_wheel *wheel, struct timer *timer);
 
 /* Fires everything due. */
 void timer_wheel_run(struct timer_wheel *wheel, int64_t now_ms);
-/* Milliseconds until something may be due (0 = now), -1 when no timer runs. May be early, never late. */
+/* Milliseconds until something may be due (0 = now), -1 when no timer runs. May be early, never
+ * late. */
 int timer_wheel_wait_ms(const struct timer_wheel *wheel, int64_t now_ms);
 
 #endif

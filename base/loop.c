@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The event loop. What must not go wrong here:
+ *
+ * - A descriptor that is closed while a batch of events is worked through may still have an event
+ *   in that batch, and its struct may already serve a new connection. So whoever closes or removes
+ *   an io also strikes its events from the rest of the batch.
+ * - An io that is on the `again` list and gets a kernel event runs once, with both sets of events:
+ *   its share per turn is one run.
+ * - Work that is scheduled late in a turn (a hook by a hook, `again` by a hook) must not wait for
+ *   the next kernel event: then the next wait returns at once.
+ *
+ * Descriptors that only this process holds leave epoll when they are closed. Listeners may be open
+ * in another process too (the master, an old or a new one), so level-triggered ios are taken off
+ * explicitly.
+ *
+ * The wait is measured against the time at which the wheel was due, not against how long it should
+ * have taken, so a turn that was itself held up (a stopped process, a starved CPU) counts as late
+ * as well.
+ */
+#include "base/loop.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { BATCH = 512 }; /* kernel events per turn */
+#define EDGE_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+static void loop_read_clock(struct loop *loop)
+{
+    loop->now_us = clock_mono_us();
+    loop->now_ms = loop->now_us / 1000;
+}
+
+bool loop_init(struct loop *loop, void *owner)
+{
+    *loop = (struct loop){.owner = owner};
+    list_init(&loop->again);
+    list_init(&loop->turn_end);
+    loop->epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->epfd < 0)
+        return false;
+    if (!mailbox_init(&loop->mailbox, owner)) {
+        close(loop->epfd);
+        return false;
+    }
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &loop->mailbox};
+    if (epoll_ctl(loop->epfd, EPOLL_CTL_ADD, loop->mailbox.fd, &event) < 0) {
+        mailbox_fini(&loop->mailbox);
+        close(loop->epfd);
+        return false;
+    }
+    loop->batch = mem_must_alloc(BATCH * sizeof(struct epoll_event));
+    loop_read_clock(loop);
+    loop->timers = timer_wheel_new(loop->now_ms);
+    return true;
+}
+
+static void loop_run_graves(struct loop *loop)
+{
+    while (loop->graves) {
+        struct grave *grave = loop->graves;
+        loop->graves = grave->next;
+        grave->fn(grave);
+    }
+}
+
+void loop_fini(struct loop *loop)
+{
+    mailbox_fini(&loop->mailbox);
+    loop_run_graves(loop);
+    timer_wheel_free(loop->timers);
+    free(loop->batch);
+    close(loop->epfd);
+    loop->epfd = -1;
+}
+
+static void io_run(struct io *io, uint32_t events)
+{
+    uint32_t all = events | io->events;
+    io->events = 0;
+    list_remove(&io->again);
+    io->fn(io, all);
+}
+
+static void loop_run_batch(struct loop *loop)
+{
+    for (loop->batch_at = 0; loop->batch_at < loop->batch_len; loop->batch_at++) {
+        const struct epoll_event *event = &loop->batch[loop->batch_at];
+        void *target = event->data.ptr;
+        if (target && target != &loop->mailbox)
+            io_run(target, event->events);
+    }
+    loop->batch_at = loop->batch_len = 0;
+}
+
+static void loop_run_again(struct list *ready)
+{
+    struct list *node;
+    for (node = list_first(ready); node; node = list_first(ready))
+        io_run(container_of(node, struct io, again), 0);
+}
+
+static void loop_run_hooks(struct loop *loop)
+{
+    struct list hooks;
+    list_init(&hooks);
+    list_append_all(&hooks, &loop->turn_end);
+    struct list *node;
+    for (node = list_first(&hooks); node; node = list_first(&hooks)) {
+        list_remove(node);
+        struct turn_hook *hook = container_of(node, struct turn_hook, node);
+        hook->fn(hook);
+    }
+}
+
+/* When the next turn is due by our own timers, in loop time; INT64_MAX: never. */
+static int64_t loop_due_us(const struct loop *loop)
+{
+    int wait_ms = timer_wheel_wait_ms(loop->timers, loop->now_ms);
+    return wait_ms < 0 ? INT64_MAX : (loop->now_ms + wait_ms) * 1000;
+}
+
+/* Waits for events, until due_us at the latest, and reads the clock. */
+static void loop_wait(struct loop *loop, int64_t due_us, bool at_once)
+{
+    int64_t start_us = clock_mono_us();
+    loop->busy_us += (uint64_t)(start_us - loop->now_us);
+    int timeout = -1;
+    if (at_once || due_us <= start_us)
+        timeout = 0;
+    else if (due_us != INT64_MAX)
+        timeout = (due_us - start_us + 999) / 1000 < INT_MAX
+                      ? (int)((due_us - start_us + 999) / 1000)
+                      : INT_MAX;
+    int count = epoll_wait(loop->epfd, loop->batch, BATCH, timeout);
+    assert(count >= 0 || errno == EINTR);
+    loop->batch_at = 0;
+    loop->batch_len = count > 0 ? count : 0;
+    loop_read_clock(loop);
+    loop->woke_late_ms = loop->now_us > due_us ? (loop->now_us - due_us) / 1000 : 0;
+}
+
+void loop_turn(struct loop *loop, int max_wait_ms)
+{
+    bool at_once = !list_empty(&loop->again) || !list_empty(&loop->turn_end);
+    int64_t due_us = loop_due_us(loop);
+    if (max_wait_ms >= 0) {
+        int64_t end_us = clock_mono_us() + (int64_t)max_wait_ms * 1000;
+        due_us = end_us < due_us ? end_us : due_us;
+    }
+    loop_wait(loop, due_us, at_once);
+    loop->turns++;
+    timer_wheel_run(loop->timers, loop->now_ms);
+    if (atomic_load_explicit(&loop->mailbox.top, memory_order_acquire))
+        mailbox_deliver(&loop->mailbox);
+
+    struct list ready; // What asks again from here on has had its run in this turn.
+    list_init(&ready);
+    list_append_all(&ready, &loop->again);
+    loop_run_batch(loop);
+    loop_run_again(&ready);
+    loop_run_hooks(loop);
+    loop_run_graves(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->stopping)
+        loop_turn(loop, -1);
+    loop->stopping = false;
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopping = true;
+}
+
+void io_init(struct io *io, int fd, io_fn *fn)
+{
+    *io = (struct io){.fd = fd, .fn = fn};
+    list_init(&io->again);
+}
+
+static bool loop_control(struct loop *loop, struct io *io, int operation, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = io};
+    return epoll_ctl(loop->epfd, operation, io->fd, &event) == 0;
+}
+
+bool loop_add(struct loop *loop, struct io *io)
+{
+    return loop_control(loop, io, EPOLL_CTL_ADD, EDGE_EVENTS);
+}
+
+bool loop_add_level(struct loop *loop, struct io *io, uint32_t events)
+{
+    io->level = loop_control(loop, io, EPOLL_CTL_ADD, events);
+    return io->level;
+}
+
+bool loop_change_level(struct loop *loop, struct io *io, uint32_t events)
+{
+    return loop_control(loop, io, EPOLL_CTL_MOD, events);
+}
+
+/* No event of this turn reaches the io any more. */
+static void loop_strike(struct loop *loop, struct io *io)
+{
+    list_remove(&io->again);
+    io->events = 0;
+    for (int i = loop->batch_at; i < loop->batch_len; i++) {
+        if (loop->batch[i].data.ptr == io)
+            loop->batch[i].data.ptr = NULL;
+    }
+}
+
+void loop_close(struct loop *loop, struct io *io)
+{
+    if (io->fd < 0)
+        return;
+    loop_strike(loop, io);
+    if (io->level)
+        loop_control(loop, io, EPOLL_CTL_DEL, 0);
+    close(io->fd);
+    io->fd = -1;
+}
+
+void loop_remove(struct loop *loop, struct io *io)
+{
+    if (io->fd < 0)
+        return;
+    loop_strike(loop, io);
+    loop_control(loop, io, EPOLL_CTL_DEL, 0);
+}
+
+void loop_again(struct loop *loop, struct io *io, uint32_t events)
+{
+    io->events = (io->events | events) & IO_EVENTS_MASK;
+    if (list_single(&io->again))
+        list_push_back(&loop->again, &io->again);
+}
+
+void loop_at_turn_end(struct loop *loop, struct turn_hook *hook)
+{
+    if (list_single(&hook->node))
+        list_push_back(&loop->turn_end, &hook->node);
+}
+
+void loop_bury(struct loop *loop, struct grave *grave)
+{
+    grave->next = loop->graves;
+    loop->graves = grave;
+}
