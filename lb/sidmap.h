@@ -55,6 +55,8 @@ struct sid_found {
 bool sidmap_hold(struct sidmap *map, struct span sid, int64_t now_ms, struct sid_found *found, struct sid_hold *hold);
 /* Lets go; restarts the lifetime. Harmless when nothing is held. */
 void sidmap_release(struct sidmap *map, struct sid_hold *hold, int64_t now_ms);
+/* Removes the entry that the hold names (the session is over), and lets go. */
+void sidmap_drop(struct sidmap *map, struct sid_hold *hold);
 /* Finds without holding or renewing (sio where). */
 bool sidmap_peek(struct sidmap *map, struct span sid, int64_t now_ms, struct sid_found *found);
 
