@@ -7,6 +7,10 @@
 
 #include "lb/worker.h"
 
+/* The pools that flows need. */
+void flow_init_worker(struct worker *worker);
+void flow_fini_worker(struct worker *worker);
+
 /* A client connection was accepted and admitted. Owns fd from here on, also when it fails for lack of memory. */
 void flow_accept(struct worker *worker, struct listener *listener, int fd, const struct addr *peer);
 

@@ -21,15 +21,31 @@
 struct upstream; /* lb/upstream: this worker's side of all servers */
 struct control;  /* lb/control */
 
+/*
+ * What control wants of a worker: a set of bits and one letter that is under way while there are any, so that giving an order never allocates
+ * and repeated ones are joined.
+ */
+struct worker_orders {
+    struct letter letter;
+    _Atomic unsigned what; /* enum worker_order bits */
+    _Atomic size_t kicks;  /* sessions to kick */
+};
+enum worker_order {
+    ORDER_STOP = 1, /* begin a graceful stop */
+    ORDER_KICK = 2, /* kick some sessions */
+    ORDER_END = 4,  /* end every flow */
+    ORDER_QUIT = 8, /* end every flow and leave the loop */
+};
+
 struct worker {
-    struct loop loop;
+    _Alignas(64) struct loop loop; /* workers lie in one array: no two share a cache line */
     struct shelf *shelf;
     struct serving *serving;
     struct snapshot *snapshot;
     struct counter_block *stats; /* by stat_id */
     struct upstream *upstream;
     struct rng rng;
-    struct pool flows, exchanges, server_conns;
+    struct pool flows, exchanges, tunnels, lines, server_conns;
     struct list flow_list;       /* every flow of this worker */
     struct list listeners;
     struct access_batch access;  /* lines of this turn */
@@ -39,11 +55,15 @@ struct worker {
     unsigned index;
     bool stopping;               /* graceful stop: answers say close, idle connections go */
     uint32_t next_id;            /* for X-Request-ID and exchange ids */
+    unsigned listeners_paused;   /* listeners that accept nothing at present */
+    struct worker_orders orders;
     pthread_t thread;
+    bool started;                /* thread runs, or is to be joined */
 
-    /* Written by the worker once a second, read by control (show info). */
+    /* Written by the worker at the end of each turn, read by control (show info, graceful stop). */
     _Atomic uint64_t buffers_lent, buffers_kept, buffers_mapped, buffer_bytes, pool_grown, busy_us;
-    _Atomic int64_t flows_now, tunnels_now, polls_now;
+    _Atomic int64_t flows_now, tunnels_now, polls_now; /* kept by flow */
+    _Atomic bool stop_begun; /* its listeners are closed: flows_now only falls from here on */
 };
 
 struct serving {
@@ -60,6 +80,7 @@ struct serving {
     _Atomic int64_t total_connections; /* ever accepted */
     _Atomic int64_t total_requests;
     int64_t started_wall_ms, started_ms;
+    _Atomic int64_t accept_trouble_ms; /* when a failing accept was logged last */
     _Atomic bool stopping;
     int listen_fd_count;
 };
@@ -88,11 +109,22 @@ bool worker_start(struct worker *worker); /* its thread */
 void worker_join(struct worker *worker);
 void worker_fini(struct worker *worker);
 
+/* Runs what other threads have mailed since the thread ended; between worker_join and worker_fini, for all workers before the first of them goes. */
+void worker_settle(struct worker *worker);
+
+/* Any thread: see enum worker_order. `kicks` counts with ORDER_KICK. */
+void worker_order(struct worker *worker, unsigned what, size_t kicks);
+
 /* On the worker's own thread (by letters): */
 void worker_begin_stop(struct worker *worker); /* listeners close, flows are told */
 void listener_resume_all(struct worker *worker); /* a place became free */
+void listener_close_all(struct worker *worker);  /* accepts what waits, then closes; the structs stay */
 
-/* Frees one admitted client connection (flow calls it when a client connection closes). */
+/*
+ * Frees one admitted client connection: flow calls it once for each flow_accept, when the client connection closes (or could not be
+ * set up). The listener has counted the peer by limits_connect when rate_limit.connections_per_ip is set and the peer has an IP address:
+ * limits_disconnect is flow's, who keeps the address.
+ */
 void worker_client_closed(struct worker *worker, struct frontend *frontend);
 
 #endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the files of floor 4 share: struct flow (a client connection), struct exchange (one request and its response), struct tunnel (what is
+ * left of a flow after 101), and the few functions by which flow.c, request.c, response.c and tunnel.c hand over to one another.
+ *
+ *   flow.c       states, deadlines, the client connection's events, the end of everything
+ *   request.c    head → route → body gathered → owner or balance → queue → server connection → request sent
+ *   response.c   response head → what it teaches → body relayed → exchange complete
+ *   tunnel.c     after 101
+ *
+ * A flow has an exchange from a request's first complete head until its response is handed over, a tunnel after 101, neither while idle.
+ */
+#ifndef LIMPET_LB_EXCHANGE_H
+#define LIMPET_LB_EXCHANGE_H
+
+#include "lb/balance.h"
+#include "lb/flow.h"
+#include "lb/sticky.h"
+#include "lb/upstream.h"
+#include "proto/chunked.h"
+#include "proto/wsframe.h"
+
+enum flow_state {
+    FLOW_IDLE,    /* between requests */
+    FLOW_HEAD,    /* a request has begun */
+    FLOW_GATHER,  /* its body (up to 64 KiB) comes in before a server is chosen */
+    FLOW_QUEUE,   /* all servers are full */
+    FLOW_CONNECT, /* a server connection is being made */
+    FLOW_RELAY,   /* the request is on its way, or its answer is */
+    FLOW_TUNNEL,  /* after 101 */
+    FLOW_CLOSING, /* the last answer drains, what the client still sends is thrown away */
+    FLOW_ENDED,
+    FLOW_STATES
+};
+
+enum {
+    GATHER_MAX = 64 * 1024,  /* body bytes held back before a server is chosen */
+    INTERIM_MAX = 10,        /* 1xx answers per exchange */
+    LINE_INLINE = 112,       /* bytes of a request line kept in the exchange; longer ones in a block of LINE_LONG */
+    LINE_LONG = 1024,
+    WATCH_MAX = 256,         /* bytes of an error answer looked at for `Session ID unknown` */
+    LINGER_MS = 2000,        /* reading on after the last answer */
+    LINGER_BYTES = 1024 * 1024,
+};
+
+/* How one direction's body is read. */
+struct body {
+    enum framing framing;
+    uint64_t left;          /* FRAMING_LENGTH: bytes to come */
+    struct chunked chunked; /* FRAMING_CHUNKED */
+    bool done;
+};
+
+/* What is looked for in a response's body as it passes. */
+enum watch {
+    WATCH_NOTHING,
+    WATCH_HANDSHAKE, /* the sid and its lifetime */
+    WATCH_UNKNOWN,   /* `Session ID unknown`: the entry goes */
+    WATCH_CLOSE,     /* a poll answered with nothing but the close packet: the entry goes */
+};
+
+struct exchange {
+    struct flow *flow;
+    struct frontend *frontend;
+    struct backend *backend; /* NULL until routed */
+    struct server *server;   /* holds a place there (server_take) while not NULL */
+    struct server_conn *up;
+    struct sid_hold hold;
+    struct list queue_node;  /* single unless it waits for a place */
+
+    /* the request */
+    uint32_t head_bytes;     /* of the head at the front of the client's `in`, while it is kept */
+    uint32_t body_bytes;     /* of the gathered body right behind it */
+    uint64_t client_hash;    /* of the client's address, for source */
+    uint64_t id;             /* X-Request-ID */
+    uint64_t request_received, rate_received; /* body bytes, all and since rate_since_us */
+    struct body request;
+    enum http_method method;
+    uint8_t protocol;        /* Engine.IO's, 0 for Socket.IO 0.9 and anything else */
+    uint8_t tries;           /* servers or connections tried so far */
+    uint8_t tried_count;
+    uint8_t interim;         /* 1xx answers so far */
+    uint16_t tried[BALANCE_TRIED_MAX]; /* indices of servers that failed */
+    bool minor_0 : 1;        /* client speaks HTTP/1.0 */
+    bool client_keeps : 1;   /* the request allows another one after it */
+    bool has_sid : 1;
+    bool handshake : 1;      /* opens an Engine.IO session */
+    bool polling : 1;        /* transport=polling */
+    bool legacy : 1;         /* Socket.IO 0.9 */
+    bool upgrade : 1;        /* asked for a WebSocket */
+    bool held_poll : 1;      /* GET of a session's poll: may hang for its whole lifetime */
+    bool closes_sid : 1;     /* carries the close packet */
+    bool head_kept : 1;      /* head (and body) still lie in the client's `in` */
+    bool repeatable : 1;     /* GET, HEAD, OPTIONS without sid and body */
+    bool sent : 1;           /* some byte of it is with a server's kernel */
+    bool fresh : 1;          /* the next try needs a connection that nobody used before */
+    bool loose : 1;          /* counted in server->loose */
+    bool continued : 1;      /* 100 Continue was sent */
+    bool balanced : 1;       /* its server was chosen by balance */
+    bool redispatched : 1;
+    bool dead_owner : 1;
+
+    /* the response */
+    bool answered : 1;       /* a final response head was written to the client */
+    bool server_keeps : 1;
+    bool response_chunked : 1; /* towards the client */
+    uint16_t status;
+    struct body response;
+    enum watch watch;
+    struct buf watched;      /* body bytes so far, while watching */
+    const struct server *cookie_server; /* that the request's cookie named */
+
+    /* times, CLOCK_MONOTONIC µs; 0 = not reached */
+    int64_t began_us, head_us, queued_us, connect_us, sent_us, response_us, rate_since_us;
+    int64_t lifetime_ms;     /* of the sid, with slack */
+    int64_t began_wall_ms;
+    uint64_t sent_before;    /* client.sent when it began */
+    uint16_t line_len;
+    char *long_line;         /* LINE_LONG bytes, when the line does not fit below */
+    char line[LINE_INLINE];  /* request line for the log */
+    char sid_short[12];
+};
+
+/* After 101: two connections and little else. */
+struct tunnel {
+    struct flow *flow;
+    struct server_conn *up;
+    struct backend *backend;
+    struct server *server;
+    struct sid_hold hold;
+    struct wsframe frames;  /* server → client */
+    int64_t began_us, began_wall_ms;
+    uint64_t sent_before;
+    bool loose : 1;         /* counted in server->loose: opened without a sid */
+    bool client_eof : 1, server_eof : 1;
+    bool kick : 1;          /* a Close frame goes in at the next frame boundary */
+    bool kicked : 1;        /* it has; the server's bytes are thrown away now */
+};
+
+struct flow {
+    struct conn client;
+    struct list node; /* in worker->flow_list */
+    struct timer timer;
+    struct grave grave;
+    struct worker *worker;
+    struct listener *listener;
+    struct exchange *exchange;
+    struct tunnel *tunnel;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } peer; /* AF_UNIX: nothing but the family */
+    size_t seen;              /* how far the head was searched for its end */
+    int64_t began_us;         /* first byte of the request that is coming in */
+    uint64_t progress;        /* client.sent when the deadline was set: did it take anything since? */
+    enum flow_state state;
+    enum end_reason on_deadline;
+    bool first : 1;           /* no request yet */
+    bool client_eof : 1;
+    bool counted_limit : 1;   /* in the per-address table */
+    bool running : 1;         /* inside its own processing: do not recurse */
+};
+
+/* ---- flow.c ---- */
+extern const struct conn_owner flow_client_owner;
+void flow_enter(struct flow *flow, enum flow_state state); /* the only place that writes flow->state */
+/* The only way out of an exchange's or flow's life before its time: answers when it still can, else closes; counts, logs. */
+void flow_end(struct flow *flow, enum end_reason reason);
+/* The same with the status and a phrase that a parser named. */
+void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status, const char *phrase);
+/* The response was handed over: on to the next request, or to CLOSING. */
+void flow_next(struct flow *flow);
+void flow_deadline(struct flow *flow, int64_t ms, enum end_reason reason);
+void flow_peer_addr(const struct flow *flow, struct addr *out);
+/* Counts for the frontend, and the backend and server if known. */
+void flow_count(struct flow *flow, enum counter id, int64_t n);
+
+/* ---- exchange.c ---- */
+struct exchange *exchange_new(struct flow *flow); /* NULL: no memory */
+void exchange_note_line(struct exchange *x, const struct head *head, const char *base);
+/* Takes it out of the queue, gives back connection (closed unless `reuse`), place, hold; counts; writes the access line; frees. */
+void exchange_end(struct exchange *x, enum end_reason reason, bool reuse);
+/* Leaves the server: for another try, or at the end. */
+void exchange_leave_server(struct exchange *x);
+void exchange_take_server(struct exchange *x, struct server *server);
+
+/* ---- request.c ---- */
+void request_read(struct flow *flow);        /* bytes came in IDLE or HEAD */
+void request_gather(struct flow *flow);      /* bytes came in GATHER */
+void request_relay(struct exchange *x);      /* bytes of a streamed body came, or the server drained */
+void request_choose(struct exchange *x, bool from_queue); /* owner or balance; then connect */
+void request_connected(struct exchange *x);
+/* The try failed; another one if that can lose nothing, else the end. */
+void request_failed(struct exchange *x, enum end_reason reason);
+void request_forget_head(struct exchange *x); /* no further try: the client's buffer goes back */
+
+/* ---- response.c ---- */
+extern const struct conn_owner exchange_server_owner;
+void response_drained(struct exchange *x); /* the client took what was waiting */
+
+/* ---- tunnel.c ---- */
+/* The response head (101) is in worker->head; takes over the exchange's connection, hold and place. */
+void tunnel_start(struct exchange *x);
+void tunnel_end(struct tunnel *tunnel, enum end_reason reason);
+void tunnel_client_bytes(struct tunnel *tunnel);
+void tunnel_client_drained(struct tunnel *tunnel);
+void tunnel_client_eof(struct tunnel *tunnel);
+void tunnel_kick(struct tunnel *tunnel); /* Close 1012 on the next frame boundary */
+
+#endif

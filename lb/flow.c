@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * This file owns the life of a client connection: its states, its deadlines, what its events mean in each
+ * state, and its end.
+ *
+ *             ┌──────────────────── next request on a kept connection ───────────────┐
+ *   accept → IDLE → HEAD → GATHER → (choose) → CONNECT → RELAY ── response complete ─┤
+ *              │      │       │        │ ▲       │         └── 101 agreed → TUNNEL   │
+ *              │      │       │     QUEUE┘ ◄─────┘ another try: while none can harm  │
+ *              └──────┴───────┴────────┴── failure → answer? → CLOSING ◄─────────────┘
+ *
+ * flow_enter alone writes the state. flow_end alone ends an exchange early: it answers when no byte of an
+ * answer has left, else closes; counters, access line and grave follow from there. Every function that may
+ * end the flow is called last, so that nobody touches it afterwards; its memory lives until the turn ends.
+ *
+ * One timer per flow. A state sets its deadline on entry (state_table); RELAY sets it again with every
+ * step, which costs two stores (base/timer.h).
+ */
+#include "lb/exchange.h"
+
+#include "lb/reply.h"
+
+#include <assert.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAY(state) (1u << FLOW_##state)
+
+static const struct {
+    const char *name;
+    unsigned next;            /* states that may follow */
+    enum end_reason overdue;  /* why it ends when its deadline passes */
+} state_table[FLOW_STATES] = {
+    [FLOW_IDLE] = {"idle", MAY(HEAD) | MAY(CLOSING) | MAY(ENDED), END_CLIENT_IDLE},
+    [FLOW_HEAD] = {"head",
+                   MAY(IDLE) | MAY(GATHER) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) |
+                       MAY(ENDED),
+                   END_REQUEST_TIMEOUT},
+    [FLOW_GATHER] = {"gather",
+                     MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) | MAY(ENDED),
+                     END_BODY_SLOW},
+    [FLOW_QUEUE] = {"queue", MAY(IDLE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) | MAY(ENDED),
+                    END_QUEUE_TIMEOUT},
+    [FLOW_CONNECT] = {"connect",
+                      MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) | MAY(ENDED),
+                      END_CONNECT_TIMEOUT},
+    [FLOW_RELAY] = {"relay",
+                    MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(TUNNEL) | MAY(CLOSING) |
+                        MAY(ENDED),
+                    END_RESPONSE_TIMEOUT},
+    [FLOW_TUNNEL] = {"tunnel", MAY(CLOSING) | MAY(ENDED), END_TUNNEL_TIMEOUT},
+    [FLOW_CLOSING] = {"closing", MAY(ENDED), END_DONE},
+    [FLOW_ENDED] = {"ended", 0, END_DONE},
+};
+
+/* Milliseconds that a state may last; RELAY's and CLOSING's follow from what they wait for. */
+static int64_t state_deadline(const struct flow *flow)
+{
+    const struct frontend_options *options = &flow->listener->frontend->config->opt;
+    switch (flow->state) {
+    case FLOW_IDLE:
+        return flow->first ? options->timeout_request_ms : options->timeout_keepalive_ms;
+    case FLOW_HEAD:
+        return options->timeout_request_ms;
+    case FLOW_GATHER:
+    case FLOW_CLOSING:
+        return options->timeout_client_ms;
+    case FLOW_QUEUE:
+        return flow->exchange->backend->config->opt.timeout_queue_ms;
+    case FLOW_CONNECT:
+        return flow->exchange->backend->config->opt.timeout_connect_ms;
+    case FLOW_RELAY:
+        return flow->exchange->backend->config->opt.timeout_response_ms;
+    case FLOW_TUNNEL:
+        return flow->tunnel->backend->config->opt.timeout_tunnel_ms;
+    case FLOW_ENDED:
+    case FLOW_STATES:
+        break;
+    }
+    return 0;
+}
+
+void flow_deadline(struct flow *flow, int64_t ms, enum end_reason reason)
+{
+    flow->on_deadline = reason;
+    loop_timer_start(&flow->worker->loop, &flow->timer, ms);
+}
+
+void flow_enter(struct flow *flow, enum flow_state state)
+{
+    assert(state_table[flow->state].next & (1u << state));
+    bool head_of_first = state == FLOW_HEAD && flow->first;
+    flow->state = state;
+    if (state == FLOW_ENDED)
+        loop_timer_stop(&flow->worker->loop, &flow->timer);
+    else if (head_of_first)
+        flow->on_deadline = state_table[state].overdue; /* its time runs since the connection came */
+    else
+        flow_deadline(flow, state_deadline(flow), state_table[state].overdue);
+}
+
+void flow_count(struct flow *flow, enum counter id, int64_t n)
+{
+    struct worker *worker = flow->worker;
+    struct exchange *x = flow->exchange;
+    struct tunnel *tunnel = flow->tunnel;
+    struct backend *backend = x ? x->backend : tunnel ? tunnel->backend : NULL;
+    struct server *server = x ? x->server : tunnel ? tunnel->server : NULL;
+    counter_add(worker_stats(worker, flow->listener->frontend->stat_id), id, n);
+    if (backend)
+        counter_add(worker_stats(worker, backend->stat_id), id, n);
+    if (server)
+        counter_add(worker_stats(worker, server->stat_id), id, n);
+}
+
+void flow_peer_addr(const struct flow *flow, struct addr *out)
+{
+    memset(out, 0, sizeof *out);
+    memcpy(out, &flow->peer, sizeof flow->peer);
+    out->len = flow->peer.any.sa_family == AF_INET    ? sizeof flow->peer.v4
+               : flow->peer.any.sa_family == AF_INET6 ? sizeof flow->peer.v6
+                                                      : (socklen_t)sizeof(sa_family_t);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------ */
+
+static void flow_bury(struct grave *grave)
+{
+    struct flow *flow = container_of(grave, struct flow, grave);
+    pool_give_back(&flow->worker->flows, flow);
+}
+
+static void flow_close(struct flow *flow, bool reset)
+{
+    struct worker *worker = flow->worker;
+    struct frontend *frontend = flow->listener->frontend;
+    flow_enter(flow, FLOW_ENDED);
+    if (reset)
+        conn_reset(&flow->client);
+    else
+        conn_close(&flow->client);
+    if (flow->counted_limit) {
+        struct addr peer;
+        flow_peer_addr(flow, &peer);
+        limits_disconnect(frontend->limits, &peer);
+    }
+    list_remove(&flow->node);
+    counter_add(worker_stats(worker, frontend->stat_id), COUNTER_CONNS_NOW, -1);
+    atomic_fetch_sub_explicit(&worker->flows_now, 1, memory_order_relaxed);
+    worker_client_closed(worker, frontend);
+    loop_bury(&worker->loop, &flow->grave);
+}
+
+/*
+ * No further request. What the client has not sent yet is read and thrown away for a while: closing a
+ * socket with unread bytes sends a reset that can overtake the answer.
+ */
+static void flow_finish(struct flow *flow)
+{
+    bool unread = buf_len(&flow->client.in) > 0 || flow->client.readable;
+    bool waiting = buf_len(&flow->client.out) > 0;
+    if (!waiting && (flow->client_eof || !unread)) {
+        flow_close(flow, false);
+        return;
+    }
+    flow_enter(flow, FLOW_CLOSING);
+    conn_consume(&flow->client, buf_len(&flow->client.in));
+    conn_close_write(&flow->client);
+    if (!waiting)
+        flow_deadline(flow, LINGER_MS, END_DONE);
+    flow->progress = flow->client.received;
+    conn_resume(&flow->client);
+}
+
+void flow_next(struct flow *flow)
+{
+    struct exchange *x = flow->exchange;
+    assert(!x);
+    if (flow->client_eof && buf_len(&flow->client.in) == 0) {
+        flow_finish(flow);
+        return;
+    }
+    flow->first = false;
+    flow->seen = 0;
+    flow->began_us = 0;
+    flow_enter(flow, FLOW_IDLE);
+    flow->client.in_limit = BUF_SMALL;
+    if (flow->client.blocked)
+        conn_pause(&flow->client); /* the next request waits until this answer has drained */
+    else if (buf_len(&flow->client.in) > 0 || flow->client.paused)
+        conn_resume(&flow->client);
+}
+
+/* May the connection carry another request after an answer of our own? */
+static bool flow_keeps(const struct flow *flow, const struct exchange *x, enum end_reason reason)
+{
+    return x->client_keeps && x->request.done && reason != END_REQUEST_BAD &&
+           reason != END_REQUEST_TIMEOUT && reason != END_BODY_BAD && reason != END_NO_MEMORY &&
+           !flow->client_eof && !flow->worker->stopping;
+}
+
+static size_t write_reply(struct exchange *x, uint16_t status, const char *phrase, bool keep, char *out, size_t size)
+{
+    struct rng *rng = &x->flow->worker->rng;
+    struct reply reply = {
+        .status = status,
+        .reason = phrase,
+        .retry_after_s = status == 503 || status == 429 ? 1 + (int)rng_below(rng, 4) : 0,
+        .close = !keep,
+        .keep_alive_10 = keep && x->minor_0,
+        .to_head = x->method == METHOD_HEAD,
+    };
+    return reply_write(&reply, out, size);
+}
+
+static size_t write_dead_owner(struct exchange *x, bool keep, char *out, size_t size)
+{
+    struct worker *worker = x->flow->worker;
+    const char *base = buf_bytes(&x->flow->client.in).ptr;
+    struct span origin = x->head_kept ? head_value(&worker->head, base, HEADER_ORIGIN) : SPAN_NONE;
+    return reply_write_unknown_sid(&worker->eio, x->upgrade, origin, !keep, out, size);
+}
+
+/* Our own answer. False: it could not be written. */
+static bool flow_answer(struct flow *flow, struct exchange *x, enum end_reason reason, uint16_t status, const char *phrase, bool keep)
+{
+    enum { ROOM = 4096 };
+    struct conn *client = &flow->client;
+    if (!conn_open(client) || !buf_reserve(client->shelf, &client->out, ROOM))
+        return false;
+    char *out = client->out.data + client->out.end;
+    size_t n = reason == END_DEAD_OWNER ? write_dead_owner(x, keep, out, ROOM)
+                                        : write_reply(x, status, phrase, keep, out, ROOM);
+    client->out.end += (uint32_t)n;
+    x->status = reason == END_DEAD_OWNER && x->legacy ? 200 : status;
+    x->answered = true;
+    flow_count(flow, COUNTER_OWN_ANSWERS, 1);
+    return n > 0 && conn_flush(client) != IO_FAILED;
+}
+
+void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status, const char *phrase)
+{
+    if (flow->state == FLOW_ENDED)
+        return;
+    if (flow->tunnel) {
+        tunnel_end(flow->tunnel, reason);
+        return;
+    }
+    struct exchange *x = flow->exchange;
+    if (!x && status != 0)
+        x = exchange_new(flow); /* so that it is counted and logged */
+    if (!x) {
+        flow_close(flow, false);
+        return;
+    }
+    bool mid_answer = x->answered;
+    bool keep = flow_keeps(flow, x, reason) && !(reason == END_DEAD_OWNER && x->upgrade);
+    bool answered = !mid_answer && status != 0 && flow_answer(flow, x, reason, status, phrase, keep);
+    if (x->head_kept)
+        request_forget_head(x);
+    exchange_end(x, reason, false);
+    if (!answered)
+        flow_close(flow, mid_answer);
+    else if (keep)
+        flow_next(flow);
+    else
+        flow_finish(flow);
+}
+
+void flow_end(struct flow *flow, enum end_reason reason)
+{
+    flow_end_status(flow, reason, end_table[reason].status, NULL);
+}
+
+/* ---- deadlines ---------------------------------------------------------------------------------- */
+
+/* The deadline of a stalled client passed, but it took (or sent) something meanwhile: it goes on. */
+static bool flow_progressed(struct flow *flow)
+{
+    if (flow->client.sent == flow->progress)
+        return false;
+    flow->progress = flow->client.sent;
+    flow_deadline(flow, flow->listener->frontend->config->opt.timeout_client_ms, flow->on_deadline);
+    return true;
+}
+
+static void flow_overdue(struct timer *timer)
+{
+    struct flow *flow = container_of(timer, struct flow, timer);
+    enum end_reason reason = flow->on_deadline;
+    switch (flow->state) {
+    case FLOW_CONNECT:
+        request_failed(flow->exchange, reason);
+        return;
+    case FLOW_CLOSING:
+        flow_close(flow, false);
+        return;
+    case FLOW_RELAY:
+        if (reason == END_CLIENT_STALLED && flow_progressed(flow))
+            return;
+        if (reason == END_RESPONSE_TIMEOUT)
+            control_report(flow->worker->serving, flow->exchange->server, HEALTH_EVENT_RESPONSE);
+        flow_end(flow, reason);
+        return;
+    case FLOW_IDLE:
+    case FLOW_HEAD:
+    case FLOW_GATHER:
+    case FLOW_QUEUE:
+    case FLOW_TUNNEL:
+        flow_end(flow, reason);
+        return;
+    case FLOW_ENDED:
+    case FLOW_STATES:
+        return;
+    }
+}
+
+/* ---- the client connection's events ------------------------------------------------------------- */
+
+static struct flow *flow_of(struct conn *client)
+{
+    return container_of(client, struct flow, client);
+}
+
+static void client_bytes(struct conn *client)
+{
+    struct flow *flow = flow_of(client);
+    switch (flow->state) {
+    case FLOW_IDLE:
+        flow_enter(flow, FLOW_HEAD);
+        flow->began_us = flow->worker->loop.now_us;
+        request_read(flow);
+        return;
+    case FLOW_HEAD:
+        request_read(flow);
+        return;
+    case FLOW_GATHER:
+        request_gather(flow);
+        return;
+    case FLOW_RELAY:
+        if (!flow->exchange->request.done)
+            request_relay(flow->exchange);
+        return;
+    case FLOW_TUNNEL:
+        tunnel_client_bytes(flow->tunnel);
+        return;
+    case FLOW_CLOSING:
+        conn_consume(client, buf_len(&client->in));
+        if (client->received - flow->progress > LINGER_BYTES)
+            flow_close(flow, false);
+        return;
+    case FLOW_QUEUE:
+    case FLOW_CONNECT:
+        return; /* a later request, or more of a long body: it waits in `in` */
+    case FLOW_ENDED:
+    case FLOW_STATES:
+        return;
+    }
+}
+
+static void client_drained(struct conn *client)
+{
+    struct flow *flow = flow_of(client);
+    switch (flow->state) {
+    case FLOW_IDLE:
+        conn_resume(client);
+        return;
+    case FLOW_RELAY:
+        response_drained(flow->exchange);
+        return;
+    case FLOW_TUNNEL:
+        tunnel_client_drained(flow->tunnel);
+        return;
+    case FLOW_CLOSING:
+        if (flow->client_eof)
+            flow_close(flow, false);
+        else
+            flow_deadline(flow, LINGER_MS, END_DONE);
+        return;
+    case FLOW_HEAD:
+    case FLOW_GATHER:
+    case FLOW_QUEUE:
+    case FLOW_CONNECT:
+    case FLOW_ENDED:
+    case FLOW_STATES:
+        return;
+    }
+}
+
+/* Why an exchange ends when its client went away now. */
+static enum end_reason gone_reason(const struct flow *flow)
+{
+    const struct exchange *x = flow->exchange;
+    switch (flow->state) {
+    case FLOW_HEAD:
+        return END_CLIENT_GONE_HEAD;
+    case FLOW_GATHER:
+        return END_CLIENT_GONE_BODY;
+    case FLOW_QUEUE:
+        return END_CLIENT_GONE_QUEUE;
+    case FLOW_CONNECT:
+        return END_CLIENT_GONE_WAIT;
+    case FLOW_RELAY:
+        if (x->answered)
+            return END_CLIENT_GONE_DATA;
+        return x->request.done ? END_CLIENT_GONE_WAIT : END_CLIENT_GONE_BODY;
+    case FLOW_IDLE:
+    case FLOW_TUNNEL:
+    case FLOW_CLOSING:
+    case FLOW_ENDED:
+    case FLOW_STATES:
+        return END_CLIENT_IDLE;
+    }
+    return END_CLIENT_IDLE;
+}
+
+/*
+ * The client sends no more. A half-closed request that is complete is still answered; a held poll is given
+ * up at once, so that the server notices that its client is gone.
+ */
+static void client_eof(struct conn *client)
+{
+    struct flow *flow = flow_of(client);
+    struct exchange *x = flow->exchange;
+    flow->client_eof = true;
+    switch (flow->state) {
+    case FLOW_IDLE:
+        if (buf_len(&client->in) == 0)
+            flow_close(flow, false);
+        return;
+    case FLOW_HEAD:
+    case FLOW_GATHER:
+        flow_end_status(flow, gone_reason(flow), 0, NULL);
+        return;
+    case FLOW_QUEUE:
+    case FLOW_CONNECT:
+    case FLOW_RELAY:
+        if (x->held_poll || !x->request.done)
+            flow_end_status(flow, gone_reason(flow), 0, NULL);
+        return;
+    case FLOW_TUNNEL:
+        tunnel_client_eof(flow->tunnel);
+        return;
+    case FLOW_CLOSING:
+        if (buf_len(&client->out) == 0)
+            flow_close(flow, false);
+        return;
+    case FLOW_ENDED:
+    case FLOW_STATES:
+        return;
+    }
+}
+
+static void client_failed(struct conn *client)
+{
+    struct flow *flow = flow_of(client);
+    flow->client_eof = true;
+    if (flow->tunnel)
+        tunnel_end(flow->tunnel, END_CLIENT_GONE_DATA);
+    else if (flow->exchange)
+        flow_end_status(flow, gone_reason(flow), 0, NULL);
+    else
+        flow_close(flow, false);
+}
+
+static void client_connected(struct conn *client)
+{
+    (void)client; /* it was accepted connected */
+}
+
+const struct conn_owner flow_client_owner = {
+    .connected = client_connected,
+    .bytes = client_bytes,
+    .drained = client_drained,
+    .eof = client_eof,
+    .failed = client_failed,
+};
+
+/* ---- the beginning ------------------------------------------------------------------------------ */
+
+static void flow_note_peer(struct flow *flow, const struct addr *peer)
+{
+    size_t len = peer->len < sizeof flow->peer ? peer->len : sizeof flow->peer;
+    if (peer->any.sa_family == AF_UNIX || len == 0)
+        flow->peer.any.sa_family = AF_UNIX;
+    else
+        memcpy(&flow->peer, peer, len);
+}
+
+static struct flow *flow_new(struct worker *worker, struct listener *listener, int fd)
+{
+    struct flow *flow = pool_lend(&worker->flows);
+    if (!flow)
+        return NULL;
+    if (!conn_init(&flow->client, &worker->loop, worker->shelf, fd, false, &flow_client_owner)) {
+        pool_give_back(&worker->flows, flow);
+        return NULL;
+    }
+    flow->worker = worker;
+    flow->listener = listener;
+    flow->grave.fn = flow_bury;
+    flow->first = true;
+    timer_init(&flow->timer, flow_overdue);
+    list_push_back(&worker->flow_list, &flow->node);
+    return flow;
+}
+
+void flow_accept(struct worker *worker, struct listener *listener, int fd, const struct addr *peer)
+{
+    struct frontend *frontend = listener->frontend;
+    struct counter_block *stats = worker_stats(worker, frontend->stat_id);
+    struct flow *flow = flow_new(worker, listener, fd);
+    if (!flow) {
+        close(fd);
+        if (frontend->limits)
+            limits_disconnect(frontend->limits, peer);
+        counter_add(stats, COUNTER_INTERNAL_ERRORS, 1);
+        worker_client_closed(worker, frontend);
+        return;
+    }
+    flow_note_peer(flow, peer);
+    flow->counted_limit = frontend->limits != NULL;
+    counter_add(stats, COUNTER_CONNS, 1);
+    counter_add(stats, COUNTER_CONNS_NOW, 1);
+    atomic_fetch_add_explicit(&worker->flows_now, 1, memory_order_relaxed);
+    flow->state = FLOW_IDLE;
+    flow_deadline(flow, state_deadline(flow), END_CLIENT_IDLE);
+}
+
+void flow_init_worker(struct worker *worker)
+{
+    enum { KEEP = 4096 };
+    pool_init(&worker->flows, sizeof(struct flow), KEEP);
+    pool_init(&worker->exchanges, sizeof(struct exchange), KEEP);
+    pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP);
+    pool_init(&worker->lines, LINE_LONG, KEEP);
+    pool_init(&worker->server_conns, sizeof(struct server_conn), KEEP);
+}
+
+void flow_fini_worker(struct worker *worker)
+{
+    pool_fini(&worker->flows);
+    pool_fini(&worker->exchanges);
+    pool_fini(&worker->tunnels);
+    pool_fini(&worker->lines);
+    pool_fini(&worker->server_conns);
+}
+
+/* ---- all flows of a worker ---------------------------------------------------------------------- */
+
+void flow_begin_stop(struct worker *worker)
+{
+    upstream_close_idle(worker, NULL);
+    list_each_safe(node, &worker->flow_list)
+    {
+        struct flow *flow = container_of(node, struct flow, node);
+        if (flow->state == FLOW_IDLE && !flow->client.blocked)
+            flow_close(flow, false);
+    }
+}
+
+/* A poll that a server holds and of whose answer nothing has come. */
+static bool flow_holds_poll(const struct flow *flow)
+{
+    const struct exchange *x = flow->exchange;
+    return flow->state == FLOW_RELAY && x->held_poll && !x->answered && x->sent;
+}
+
+/* The held poll's answer is Engine.IO's close packet: the client reconnects; the server sees its poll closed and frees the session. */
+static void flow_kick_poll(struct flow *flow)
+{
+    struct exchange *x = flow->exchange;
+    struct conn *client = &flow->client;
+    struct span packet = x->protocol == 4 ? SPAN("1") : SPAN("1:1");
+    char text[256];
+    int n = snprintf(text, sizeof text,
+                     "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: %zu\r\n"
+                     "Cache-Control: no-store\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n%.*s",
+                     packet.len, SPAN_ARG(packet));
+    struct span part = {text, (size_t)n};
+    bool sent = conn_write(client, &part, 1) != IO_FAILED;
+    x->answered = true;
+    x->status = 200;
+    sidmap_drop(x->backend->sids, &x->hold);
+    exchange_end(x, END_KICKED, false);
+    if (sent)
+        flow_finish(flow);
+    else
+        flow_close(flow, false);
+}
+
+size_t flow_kick(struct worker *worker, size_t n)
+{
+    size_t left = 0;
+    list_each_safe(node, &worker->flow_list)
+    {
+        struct flow *flow = container_of(node, struct flow, node);
+        bool tunnel = flow->state == FLOW_TUNNEL && !flow->tunnel->kick;
+        if (!tunnel && !flow_holds_poll(flow))
+            continue;
+        left++;
+        if (left > n)
+            continue;
+        if (tunnel)
+            tunnel_kick(flow->tunnel);
+        else
+            flow_kick_poll(flow);
+    }
+    return left;
+}
+
+void flow_end_all(struct worker *worker)
+{
+    list_each_safe(node, &worker->flow_list)
+    {
+        struct flow *flow = container_of(node, struct flow, node);
+        if (flow->state == FLOW_CLOSING || flow->state == FLOW_IDLE || flow->state == FLOW_HEAD)
+            flow_close(flow, false);
+        else
+            flow_end_status(flow, END_KICKED, 0, NULL);
+    }
+}
+
+void flow_server_down(struct worker *worker, struct server *server)
+{
+    bool close_tunnels = server->backend->config->opt.health_on_down == ON_DOWN_CLOSE;
+    upstream_close_idle(worker, server);
+    list_each_safe(node, &worker->flow_list)
+    {
+        struct flow *flow = container_of(node, struct flow, node);
+        if (flow->state == FLOW_TUNNEL && flow->tunnel->server == server && close_tunnels)
+            tunnel_end(flow->tunnel, END_SERVER_DOWN);
+        else if (flow->state == FLOW_RELAY && flow->exchange->server == server && !flow->exchange->answered)
+            request_failed(flow->exchange, END_RESPONSE_TIMEOUT);
+    }
+}
+
+void flow_place_free(struct worker *worker, struct backend *backend)
+{
+    struct list *first = upstream_queue_first(worker, backend);
+    if (first)
+        request_choose(container_of(first, struct exchange, queue_node), true);
+}
