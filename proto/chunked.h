@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The chunked transfer coding (RFC 9112 §7.1): a strict reader (exact CRLF, extensions read and dropped, trailers
- * validated and dropped, all overhead bounded) and the writer's two pieces. Any split of the input gives the same result.
+ * The chunked transfer coding (RFC 9112 §7.1): a strict reader (exact CRLF, extensions read and
+ * dropped, trailers validated and dropped, all overhead bounded) and the writer's two pieces. Any
+ * split of the input gives the same result.
  */
 #ifndef LIMPET_PROTO_CHUNKED_H
 #define LIMPET_PROTO_CHUNKED_H
@@ -9,18 +10,19 @@
 #include "base/span.h"
 
 enum {
-    CHUNKED_LINE_MAX = 256,        /* bytes of a chunk-size line */
-    CHUNKED_OVERHEAD_FREE = 4096,  /* bytes of overhead allowed beyond 10 % of the data */
-    CHUNKED_TRAILER_MAX = 4096,    /* bytes of trailers */
+    CHUNKED_LINE_MAX = 256, /* bytes of a chunk-size line */
+    CHUNKED_OVERHEAD_FREE =
+        4096, /* bytes of extensions and leading zeros allowed beyond 10 % of the data */
+    CHUNKED_TRAILER_MAX = 4096, /* bytes of trailers */
 };
 
 struct chunked {
     uint64_t left;     /* data bytes left in this chunk */
     uint64_t data;     /* data bytes so far */
-    uint64_t overhead; /* other bytes so far */
+    uint64_t overhead; /* bytes of extensions and leading zeros so far */
     uint32_t line;     /* bytes of the current line so far */
     uint8_t state;     /* chunked.c's */
-    uint8_t digits;    /* of the size so far */
+    uint8_t digits;    /* 1 once the size has one */
     uint16_t trailers; /* bytes */
     const char *error; /* after CHUNKED_BAD: a phrase */
 };
@@ -33,8 +35,10 @@ enum chunked_result {
 };
 
 void chunked_init(struct chunked *chunked);
-/* Reads from `in`; *used says how many bytes were taken (also with CHUNKED_DATA: data lies inside those). Call again with the rest after DATA. */
-enum chunked_result chunked_next(struct chunked *chunked, struct span in, size_t *used, struct span *data);
+/* Reads from `in`; *used says how many bytes were taken (also with CHUNKED_DATA: data lies inside
+ * those). Call again with the rest after DATA. */
+enum chunked_result chunked_next(struct chunked *chunked, struct span in, size_t *used,
+                                 struct span *data);
 
 enum { CHUNKED_HEAD_MAX = 20 };
 /* Writes "HEX\r\n" for a chunk of n > 0 bytes; the data and "\r\n" follow. Returns the length. */

@@ -77,6 +77,7 @@ struct field {
     struct slice name, value; /* value without surrounding white space */
     uint16_t id;              /* enum header_id */
     bool hop_by_hop;          /* Connection itself, what Connection names, and the rest of RFC 9110 §7.6.1 */
+    bool underscore;          /* '_' in the name: not forwarded to servers, which may take it for '-' */
 };
 
 /* How the body ends (RFC 9112 §6.3). */
@@ -106,7 +107,7 @@ struct head {
     struct slice host;   /* from the absolute-form target, else the Host field; host[:port], validated */
     bool absolute_form;  /* target came with scheme and authority; an empty path is then "/" (see target_is_root) */
     bool target_is_root; /* absolute-form with an empty path: the target to send is "/" + "?query" if any */
-    bool expect_continue;
+    bool expect_continue; /* the client waits for 100 before it sends its body (only set when one follows) */
 
     /* responses */
     uint16_t status;
@@ -130,7 +131,7 @@ enum head_result {
 };
 
 struct head_error {
-    uint16_t status;    /* what to answer: 400, 414, 431, 501 or 505 for requests; 502 for responses */
+    uint16_t status;    /* what to answer: 400, 414, 417, 431, 501 or 505 for requests; 502 for responses */
     const char *reason; /* a phrase for log and `show errors`, e.g. "two Content-Length fields" */
     uint32_t at;        /* offset of the offending byte, when known */
 };
@@ -148,6 +149,9 @@ enum head_result head_parse_request(struct head *head, struct span bytes, size_t
 /* to_method: of the request that this answers (HEAD has no body; a 2xx to CONNECT cannot happen). */
 enum head_result head_parse_response(struct head *head, struct span bytes, size_t *seen, enum http_method to_method,
                                      const struct head_limits *limits, struct head_error *error);
+
+/* Was llhttp built in its strict mode? For the unit tests and the start of the program. */
+bool head_parser_is_strict(void);
 
 static inline struct span slice_of(const char *base, struct slice s)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Writes heads anew from parsed values, in one pass, straight into the outgoing buffer. Raw head bytes are
- * never forwarded: that is also what stops request smuggling. Hop-by-hop fields (RFC 9110 §7.6.1), those
- * named in Connection, field names with '_', and framing fields are left out; framing is written from what
- * was decided, in exactly one form.
+ * Writes heads anew from parsed values, in one pass, straight into the outgoing buffer. Raw head
+ * bytes are never forwarded: that is also what stops request smuggling. Hop-by-hop fields (RFC 9110
+ * §7.6.1), those named in Connection, requests' field names with '_', and framing fields are left
+ * out; framing is written from what was decided, in exactly one form.
  */
 #ifndef LIMPET_PROTO_HEADERS_H
 #define LIMPET_PROTO_HEADERS_H
@@ -16,38 +16,42 @@ enum { HEADERS_SLACK = 1024 };
 
 /* What a request gets on its way to a server. Empty spans are left out. */
 struct request_edit {
-    struct span client_ip;       /* appended to / replaces X-Forwarded-For; X-Real-IP when not trusted */
-    bool trust_forwarded;        /* the peer is a trusted proxy: extend X-Forwarded-For, keep its -Proto, -Host, -Port, X-Real-IP, Forwarded */
-    struct span scheme;          /* "http" | "https" for X-Forwarded-Proto */
-    struct span port;            /* local port, for X-Forwarded-Port */
-    struct span request_id;      /* X-Request-ID; kept when the client is trusted and sent one */
-    bool drop_accept_encoding;   /* so that a handshake's answer can be read */
-    bool upgrade;                /* write Connection: upgrade and Upgrade: websocket */
-    bool close;                  /* write Connection: close; default is a persistent connection (nothing written) */
-    enum framing framing;        /* what follows: NONE, LENGTH or CHUNKED */
+    struct span client_ip;  /* appended to / replaces X-Forwarded-For; X-Real-IP when not trusted */
+    bool trust_forwarded;   /* the peer is a trusted proxy: extend X-Forwarded-For, keep its -Proto,
+                               -Host, -Port, X-Real-IP, Forwarded */
+    struct span scheme;     /* "http" | "https" for X-Forwarded-Proto */
+    struct span port;       /* local port, for X-Forwarded-Port */
+    struct span request_id; /* X-Request-ID; kept when the client is trusted and sent one */
+    bool drop_accept_encoding; /* so that a handshake's answer can be read */
+    bool upgrade;              /* write Connection: upgrade and Upgrade: websocket */
+    bool close; /* write Connection: close; default is a persistent connection (nothing written) */
+    enum framing framing; /* what follows: NONE, LENGTH or CHUNKED */
     uint64_t content_length;
     struct cookie_edit cookie;
+    struct span default_host; /* Host towards the server when the client named none (HTTP/1.0) */
 };
 
-/* X-Forwarded-Host is the client's Host. The version written is always HTTP/1.1. Expect is not forwarded.
- * Returns bytes written, 0 when `size` is too small. */
-size_t headers_write_request(const struct head *head, const char *base, const struct request_edit *edit,
-                             char *out, size_t size);
+/* X-Forwarded-Host is the client's Host. The version written is always HTTP/1.1. Expect is not
+ * forwarded. Returns bytes written, 0 when `size` is too small. */
+size_t headers_write_request(const struct head *head, const char *base,
+                             const struct request_edit *edit, char *out, size_t size);
 
 /* What a response gets on its way to the client. */
 struct response_edit {
-    uint8_t to_minor;            /* the client's HTTP version: 1.0 gets no chunks; the status line says HTTP/1.1 */
-    bool upgrade;                /* 101: write Connection: upgrade and Upgrade: websocket */
-    bool close;                  /* write Connection: close */
-    bool say_keep_alive;         /* HTTP/1.0 client with keep-alive: write Connection: keep-alive */
-    enum framing framing;        /* what follows; with NONE and has_content_length (HEAD, 304) the length is written as the server said */
+    uint8_t to_minor; /* the client's HTTP version: with 0, CHUNKED is written as UNTIL_CLOSE; the
+                         status line says HTTP/1.1 */
+    bool upgrade;     /* 101: write Connection: upgrade and Upgrade: websocket */
+    bool close;       /* write Connection: close */
+    bool say_keep_alive;  /* HTTP/1.0 client with keep-alive: write Connection: keep-alive */
+    enum framing framing; /* what follows; with NONE and has_content_length (HEAD, 304) the length
+                             is written as the server said */
     uint64_t content_length;
     bool has_content_length;
     struct set_cookie_edit set_cookie;
-    struct span add_set_cookie;  /* a whole Set-Cookie value to add */
+    struct span add_set_cookie; /* a whole Set-Cookie value to add */
 };
 
-size_t headers_write_response(const struct head *head, const char *base, const struct response_edit *edit,
-                              char *out, size_t size);
+size_t headers_write_response(const struct head *head, const char *base,
+                              const struct response_edit *edit, char *out, size_t size);
 
 #endif
