@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * May this server get traffic? One struct health holds the checks of one backend; it lives on control's loop, knows addresses and
- * answers, never clients, and publishes verdicts only when they change (one log line each: old → new, why, after how long).
+ * May this server get traffic? One struct health holds the checks of one backend; it lives on
+ * control's loop, knows addresses and answers, never clients, and publishes verdicts only when they
+ * change (one log line each: old → new, why, after how long).
  *
- * Active: TCP connect, HTTP request or Engine.IO handshake (which closes the session that it opened) every interval ±10 %, first at a jittered start;
- * in doubt (a check failed while up, or succeeded while down) the next comes after interval / 4, at most a second. rise and fall count in a row.
- * A probe that expired because our own loop was late (loop->woke_late_ms: the process was stopped or starved) is repeated, not counted.
+ * Active: TCP connect, HTTP request or Engine.IO handshake (which closes the session that it
+ * opened) every interval, less up to a tenth at random, first within min(interval, 1 s); in doubt
+ * (a check failed while up, or succeeded while down) the next comes after interval / 4, at most a
+ * second, all from begin to begin. rise and fall count in a row. A probe that expired because our
+ * own loop was late (the process was stopped or starved) is repeated, not counted; one that could
+ * not even be tried (no descriptors) changes nothing.
  *
- * Passive: failures seen in live traffic. max_fails within fail_timeout put a server in doubt: with active checks, it is probed at once and that probe's failure
- * takes it down; without, it is down for fail_timeout. Passive marking never takes the last half of a backend (rounded up) down. A refused connection is probed at once, and
- * down if that probe is refused too, whatever `fall` says.
+ * Passive: failures seen in live traffic. max_fails within fail_timeout put a server in doubt: with
+ * active checks, it is probed at once and that probe's failure takes it down; without, it is down
+ * for fail_timeout, and after that any one failure within fail_timeout is enough. Passive marking
+ * never takes the last half of a backend (rounded up) down. A refused connection is probed at once,
+ * and down if that probe is refused too, whatever `fall` says.
  */
 #ifndef LIMPET_HEALTH_HEALTH_H
 #define LIMPET_HEALTH_HEALTH_H
@@ -29,7 +35,18 @@ enum health_event {
 };
 
 /* HAProxy's check status words. */
-enum check_status { CHECK_UNK, CHECK_INI, CHECK_L4OK, CHECK_L4TOUT, CHECK_L4CON, CHECK_L7OK, CHECK_L7TOUT, CHECK_L7RSP, CHECK_L7STS, CHECK_SOCKERR };
+enum check_status {
+    CHECK_UNK,
+    CHECK_INI,
+    CHECK_L4OK,
+    CHECK_L4TOUT,
+    CHECK_L4CON,
+    CHECK_L7OK,
+    CHECK_L7TOUT,
+    CHECK_L7RSP,
+    CHECK_L7STS,
+    CHECK_SOCKERR
+};
 const char *check_status_word(enum check_status status); /* "L4OK" */
 const char *check_status_text(enum check_status status); /* "Layer4 check passed" */
 
@@ -42,24 +59,36 @@ struct health_status {
     char detail[96];     /* e.g. "Connection refused"; no comma, quote or control character */
     int good, bad;       /* checks in a row */
     uint64_t checks, failed_checks, downs;
-    int64_t changed_ms;  /* monotonic; of the last change of state */
+    int64_t changed_ms;    /* monotonic; of the last change of state */
     int64_t down_total_ms; /* up to the last change */
-    bool forced;         /* health_force set it */
+    bool forced;           /* health_force set it */
 };
 
 struct health;
-/* Called on control's thread, only when the state changed. why: "Connection refused" or the like; lives for the call. */
-typedef void health_verdict_fn(void *ctx, size_t server, enum health_state old, enum health_state now, const char *why);
+/* Called on control's thread, only when the state changed. why: "Connection refused" or the like;
+ * lives for the call. */
+typedef void health_verdict_fn(void *ctx, size_t server, enum health_state old,
+                               enum health_state now, const char *why);
 
-/* Servers begin up (unchecked without active checks): nobody waits for the first check. A server whose first check fails (in its first `fall` checks) goes down at the first failure. */
-struct health *health_new(struct loop *loop, struct shelf *shelf, struct rng *rng, const struct config_backend *config,
-                          health_verdict_fn *verdict, void *ctx);
+/*
+ * Servers begin up (unchecked without active checks): nobody waits for the first check. A server
+ * whose first check fails goes down at that failure, one whose first check was good at the second
+ * failure in a row, and so on up to `fall` (HAProxy's way). `config` must outlive it; aborts
+ * without memory.
+ */
+struct health *health_new(struct loop *loop, struct shelf *shelf, struct rng *rng,
+                          const struct config_backend *config, health_verdict_fn *verdict,
+                          void *ctx);
 void health_free(struct health *health);
-/* Where to probe; checks of a server begin with its first address. */
+/* Where to probe; checks of a server begin with its first address, and start over with a different
+ * one. */
 void health_set_addr(struct health *health, size_t server, const struct addr *addr);
+/* Live traffic had trouble. Of no effect while the server is down or paused. */
 void health_report(struct health *health, size_t server, enum health_event event);
-void health_pause(struct health *health, size_t server, bool paused); /* no checks in maint */
-void health_force(struct health *health, size_t server, enum health_state state); /* runtime API; checks go on and may change it */
+void health_pause(struct health *health, size_t server,
+                  bool paused); /* no checks in maint; start over after it */
+void health_force(struct health *health, size_t server,
+                  enum health_state state); /* runtime API; checks go on and may change it */
 const struct health_status *health_status(const struct health *health, size_t server);
 
 #endif
