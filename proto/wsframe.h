@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Follows WebSocket frame boundaries in a byte stream (RFC 6455 §5.2) without looking at payloads, so that a Close frame can
- * be put in between two frames. Any split of the input gives the same result.
+ * Follows WebSocket frame boundaries in a byte stream (RFC 6455 §5.2) without looking at payloads,
+ * so that a Close frame can be put in between two frames. Any split of the input gives the same
+ * result.
  */
 #ifndef LIMPET_PROTO_WSFRAME_H
 #define LIMPET_PROTO_WSFRAME_H
@@ -9,11 +10,12 @@
 #include "base/span.h"
 
 struct wsframe {
-    uint64_t left;       /* payload bytes left in the current frame */
-    uint8_t head[14];    /* of the frame whose head is incomplete */
-    uint8_t head_len;    /* bytes of it so far; 0 and left 0: at a boundary */
-    bool saw_close;      /* a whole Close frame has passed: nothing may follow it */
-    bool broken;         /* reserved opcode, length with the top bit set, fragmented control frame …: boundaries are unknown from here */
+    uint64_t left;    /* payload bytes left in the current frame */
+    uint8_t head[14]; /* of the frame whose head is incomplete */
+    uint8_t head_len; /* bytes of it so far; 0 and left 0: at a boundary */
+    bool saw_close;   /* a whole Close frame has passed: nothing may follow it */
+    bool broken;      /* reserved opcode, length with the top bit set, fragmented control frame …:
+                         boundaries are unknown from here */
     bool in_close;
 };
 
@@ -25,8 +27,8 @@ static inline bool wsframe_at_boundary(const struct wsframe *frame)
 }
 
 /*
- * How many of `bytes` may be sent so that the stream stops at a frame boundary at the earliest place; SIZE_MAX when the current
- * frame does not end within them. Does not change `frame`.
+ * How many of `bytes` may be sent so that the stream stops at a frame boundary at the earliest
+ * place; SIZE_MAX when the current frame does not end within them. Does not change `frame`.
  */
 size_t wsframe_to_boundary(const struct wsframe *frame, struct span bytes);
 
