@@ -47,7 +47,7 @@ struct sid_hold {
 struct sid_found {
     int server_id;
     int64_t lifetime_ms;  /* with slack */
-    int64_t created_ms;   /* CLOCK_MONOTONIC */
+    int64_t created_ms;   /* CLOCK_MONOTONIC, to 1/8 s */
     bool kick;            /* sidmap_mark_kick was called on it */
 };
 
@@ -61,10 +61,12 @@ void sidmap_drop(struct sidmap *map, struct sid_hold *hold);
 bool sidmap_peek(struct sidmap *map, struct span sid, int64_t now_ms, struct sid_found *found);
 
 enum sid_bind { SID_BOUND, SID_BOUND_EVICTED, SID_FULL, SID_REFUSED /* empty or too long */ };
-/* Binds, or binds anew, sid → server. Visible to all when it returns. lifetime_ms without slack; <= 0: the default. */
+/* Binds, or binds anew, sid → server. Visible to all when it returns. lifetime_ms without slack, at most 69 minutes; <= 0: the default. */
 enum sid_bind sidmap_bind(struct sidmap *map, struct span sid, int server_id, int64_t lifetime_ms, int64_t now_ms);
 /* Removes it, held or not. False: was not there. */
 bool sidmap_remove(struct sidmap *map, struct span sid);
+/* Its next request finds `kick` set (a drain that met it between two polls). False: was not there. */
+bool sidmap_mark_kick(struct sidmap *map, struct span sid);
 
 /* Removes expired entries, looking at no more than `budget` of them; for a timer. Returns how many went. */
 size_t sidmap_expire(struct sidmap *map, int64_t now_ms, size_t budget);
@@ -74,7 +76,8 @@ size_t sidmap_max(const struct sidmap *map);
 /* Live sids of a server: exact up to expiry not yet swept. */
 int64_t sidmap_sessions(const struct sidmap *map, int server_id);
 uint64_t sidmap_evictions(const struct sidmap *map);
-size_t sidmap_bytes(const struct sidmap *map); /* mapped for max_entries */
+/* Memory that max_entries sids of up to 24 bytes take. More is mapped, for longer ones (a shard has slots for twice its share), but never touched by short ones. */
+size_t sidmap_bytes(const struct sidmap *map);
 
 /* Walks the table, a shard at a time under its lock, calling `each` for live entries (server_id < 0: all) until it returns false. */
 typedef bool sidmap_each_fn(void *ctx, struct span sid, int server_id, int64_t expires_in_ms, unsigned holds, int64_t age_ms);
