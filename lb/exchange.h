@@ -59,6 +59,15 @@ enum watch {
     WATCH_CLOSE,     /* a poll answered with nothing but the close packet: the entry goes */
 };
 
+/* A client's address without the room that a unix path takes. */
+union peer {
+    struct sockaddr any; /* AF_UNIX: nothing but the family */
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+void peer_to_addr(const union peer *peer, struct addr *out);
+void peer_from_addr(union peer *peer, const struct addr *addr);
+
 struct exchange {
     struct flow *flow;
     struct frontend *frontend;
@@ -71,11 +80,13 @@ struct exchange {
     /* the request */
     uint32_t head_bytes;     /* of the head at the front of the client's `in`, while it is kept */
     uint32_t body_bytes;     /* of the gathered body right behind it */
-    uint64_t client_hash;    /* of the client's address, for source */
+    union peer client;       /* whom a trusted proxy speaks for, else the peer */
+    uint64_t client_hash;    /* of that address, for source */
     uint64_t id;             /* X-Request-ID */
     uint64_t request_received, rate_received; /* body bytes, all and since rate_since_us */
     struct body request;
     enum http_method method;
+    uint32_t jsonp_index;
     uint8_t protocol;        /* Engine.IO's, 0 for Socket.IO 0.9 and anything else */
     uint8_t tries;           /* servers or connections tried so far */
     uint8_t tried_count;
@@ -87,6 +98,7 @@ struct exchange {
     bool handshake : 1;      /* opens an Engine.IO session */
     bool polling : 1;        /* transport=polling */
     bool legacy : 1;         /* Socket.IO 0.9 */
+    bool jsonp : 1;
     bool upgrade : 1;        /* asked for a WebSocket */
     bool held_poll : 1;      /* GET of a session's poll: may hang for its whole lifetime */
     bool closes_sid : 1;     /* carries the close packet */
@@ -98,7 +110,9 @@ struct exchange {
     bool continued : 1;      /* 100 Continue was sent */
     bool balanced : 1;       /* its server was chosen by balance */
     bool redispatched : 1;
-    bool dead_owner : 1;
+    bool owned : 1;          /* its server is its sid's owner */
+    bool counted_poll : 1;   /* in the gauges of held polls */
+    bool request_broken : 1; /* the server takes no more of the body: its answer, if any, is awaited */
 
     /* the response */
     bool answered : 1;       /* a final response head was written to the client */
@@ -106,6 +120,7 @@ struct exchange {
     bool response_chunked : 1; /* towards the client */
     uint16_t status;
     struct body response;
+    uint32_t seen;           /* how far the response head was searched for its end */
     enum watch watch;
     struct buf watched;      /* body bytes so far, while watching */
     const struct server *cookie_server; /* that the request's cookie named */
@@ -113,7 +128,6 @@ struct exchange {
     /* times, CLOCK_MONOTONIC µs; 0 = not reached */
     int64_t began_us, head_us, queued_us, connect_us, sent_us, response_us, rate_since_us;
     int64_t lifetime_ms;     /* of the sid, with slack */
-    int64_t began_wall_ms;
     uint64_t sent_before;    /* client.sent when it began */
     uint16_t line_len;
     char *long_line;         /* LINE_LONG bytes, when the line does not fit below */
@@ -129,7 +143,7 @@ struct tunnel {
     struct server *server;
     struct sid_hold hold;
     struct wsframe frames;  /* server → client */
-    int64_t began_us, began_wall_ms;
+    int64_t began_us;
     uint64_t sent_before;
     bool loose : 1;         /* counted in server->loose: opened without a sid */
     bool client_eof : 1, server_eof : 1;
@@ -146,11 +160,7 @@ struct flow {
     struct listener *listener;
     struct exchange *exchange;
     struct tunnel *tunnel;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } peer; /* AF_UNIX: nothing but the family */
+    union peer peer;
     size_t seen;              /* how far the head was searched for its end */
     int64_t began_us;         /* first byte of the request that is coming in */
     uint64_t progress;        /* client.sent when the deadline was set: did it take anything since? */
@@ -172,18 +182,21 @@ void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
 /* The response was handed over: on to the next request, or to CLOSING. */
 void flow_next(struct flow *flow);
 void flow_deadline(struct flow *flow, int64_t ms, enum end_reason reason);
-void flow_peer_addr(const struct flow *flow, struct addr *out);
 /* Counts for the frontend, and the backend and server if known. */
 void flow_count(struct flow *flow, enum counter id, int64_t n);
 
 /* ---- exchange.c ---- */
 struct exchange *exchange_new(struct flow *flow); /* NULL: no memory */
 void exchange_note_line(struct exchange *x, const struct head *head, const char *base);
-/* Takes it out of the queue, gives back connection (closed unless `reuse`), place, hold; counts; writes the access line; frees. */
+/* This server, in which it holds a place already. */
+void exchange_join(struct exchange *x, struct server *server);
+/* Leaves its server, and the connection to it (closed unless `reuse`): for another try, or at the end. */
+void exchange_leave(struct exchange *x, bool reuse);
+/* Counts and writes the access line; everything that it holds stays. */
+void exchange_record(struct exchange *x, enum end_reason reason);
+void exchange_free(struct exchange *x); /* what it still holds is the caller's or gone */
+/* Record, leave, free; lets go of its sid. */
 void exchange_end(struct exchange *x, enum end_reason reason, bool reuse);
-/* Leaves the server: for another try, or at the end. */
-void exchange_leave_server(struct exchange *x);
-void exchange_take_server(struct exchange *x, struct server *server);
 
 /* ---- request.c ---- */
 void request_read(struct flow *flow);        /* bytes came in IDLE or HEAD */
@@ -193,6 +206,8 @@ void request_choose(struct exchange *x, bool from_queue); /* owner or balance; t
 void request_connected(struct exchange *x);
 /* The try failed; another one if that can lose nothing, else the end. */
 void request_failed(struct exchange *x, enum end_reason reason);
+/* Fills worker->head and worker->eio again from the head that is kept. */
+bool request_parse_again(struct exchange *x);
 void request_forget_head(struct exchange *x); /* no further try: the client's buffer goes back */
 
 /* ---- response.c ---- */

@@ -113,13 +113,23 @@ void flow_count(struct flow *flow, enum counter id, int64_t n)
         counter_add(worker_stats(worker, server->stat_id), id, n);
 }
 
-void flow_peer_addr(const struct flow *flow, struct addr *out)
+void peer_to_addr(const union peer *peer, struct addr *out)
 {
     memset(out, 0, sizeof *out);
-    memcpy(out, &flow->peer, sizeof flow->peer);
-    out->len = flow->peer.any.sa_family == AF_INET    ? sizeof flow->peer.v4
-               : flow->peer.any.sa_family == AF_INET6 ? sizeof flow->peer.v6
-                                                      : (socklen_t)sizeof(sa_family_t);
+    memcpy(out, peer, sizeof *peer);
+    sa_family_t family = peer->any.sa_family;
+    out->len = family == AF_INET    ? sizeof peer->v4
+               : family == AF_INET6 ? sizeof peer->v6
+                                    : (socklen_t)sizeof family;
+}
+
+void peer_from_addr(union peer *peer, const struct addr *addr)
+{
+    memset(peer, 0, sizeof *peer);
+    if (addr->any.sa_family == AF_UNIX || addr->len == 0)
+        peer->any.sa_family = AF_UNIX;
+    else
+        memcpy(peer, addr, addr->len < sizeof *peer ? addr->len : sizeof *peer);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------ */
@@ -141,7 +151,7 @@ static void flow_close(struct flow *flow, bool reset)
         conn_close(&flow->client);
     if (flow->counted_limit) {
         struct addr peer;
-        flow_peer_addr(flow, &peer);
+        peer_to_addr(&flow->peer, &peer);
         limits_disconnect(frontend->limits, &peer);
     }
     list_remove(&flow->node);
@@ -215,10 +225,17 @@ static size_t write_reply(struct exchange *x, uint16_t status, const char *phras
 
 static size_t write_dead_owner(struct exchange *x, bool keep, char *out, size_t size)
 {
-    struct worker *worker = x->flow->worker;
-    const char *base = buf_bytes(&x->flow->client.in).ptr;
-    struct span origin = x->head_kept ? head_value(&worker->head, base, HEADER_ORIGIN) : SPAN_NONE;
-    return reply_write_unknown_sid(&worker->eio, x->upgrade, origin, !keep, out, size);
+    struct span origin = SPAN_NONE;
+    if (x->head_kept && request_parse_again(x))
+        origin = head_value(&x->flow->worker->head, buf_bytes(&x->flow->client.in).ptr, HEADER_ORIGIN);
+    struct eio_request eio = {
+        .kind = EIO_SESSION,
+        .transport = x->polling ? EIO_POLLING : EIO_WEBSOCKET,
+        .protocol = x->protocol,
+        .jsonp = x->jsonp,
+        .jsonp_index = x->jsonp_index,
+    };
+    return reply_write_unknown_sid(&eio, x->upgrade, origin, !keep, out, size);
 }
 
 /* Our own answer. False: it could not be written. */
@@ -478,15 +495,6 @@ const struct conn_owner flow_client_owner = {
 
 /* ---- the beginning ------------------------------------------------------------------------------ */
 
-static void flow_note_peer(struct flow *flow, const struct addr *peer)
-{
-    size_t len = peer->len < sizeof flow->peer ? peer->len : sizeof flow->peer;
-    if (peer->any.sa_family == AF_UNIX || len == 0)
-        flow->peer.any.sa_family = AF_UNIX;
-    else
-        memcpy(&flow->peer, peer, len);
-}
-
 static struct flow *flow_new(struct worker *worker, struct listener *listener, int fd)
 {
     struct flow *flow = pool_lend(&worker->flows);
@@ -518,7 +526,7 @@ void flow_accept(struct worker *worker, struct listener *listener, int fd, const
         worker_client_closed(worker, frontend);
         return;
     }
-    flow_note_peer(flow, peer);
+    peer_from_addr(&flow->peer, peer);
     flow->counted_limit = frontend->limits != NULL;
     counter_add(stats, COUNTER_CONNS, 1);
     counter_add(stats, COUNTER_CONNS_NOW, 1);

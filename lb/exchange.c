@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * This file owns the life of an exchange apart from what it does: its birth with a request, the server it has
+ * a place at, and its end, where everything that it holds is given back and everything that happened is
+ * counted and logged, in one place.
+ */
+#include "lb/exchange.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+struct exchange *exchange_new(struct flow *flow)
+{
+    struct worker *worker = flow->worker;
+    struct exchange *x = pool_lend(&worker->exchanges);
+    if (!x)
+        return NULL;
+    struct loop *loop = &worker->loop;
+    x->flow = flow;
+    x->frontend = flow->listener->frontend;
+    x->client = flow->peer;
+    x->method = METHOD_OTHER;
+    list_init(&x->queue_node);
+    x->began_us = flow->began_us ? flow->began_us : loop->now_us;
+    x->sent_before = flow->client.sent + buf_len(&flow->client.out);
+    x->id = rng_next(&worker->rng);
+    flow->exchange = x;
+    flow_count(flow, COUNTER_EXCHANGES, 1);
+    flow_count(flow, COUNTER_EXCHANGES_NOW, 1);
+    return x;
+}
+
+void exchange_note_line(struct exchange *x, const struct head *head, const char *base)
+{
+    struct worker *worker = x->flow->worker;
+    if (!access_on(worker))
+        return;
+    struct span method = slice_of(base, head->method_text);
+    struct span target = head->target_is_root ? SPAN("/") : slice_of(base, head->target);
+    size_t want = method.len + target.len + 10;
+    size_t size = LINE_INLINE;
+    char *line = x->line;
+    if (want > LINE_INLINE) {
+        x->long_line = pool_lend(&worker->lines);
+        if (x->long_line) {
+            line = x->long_line;
+            size = LINE_LONG;
+        }
+    }
+    struct span pieces[] = {method, SPAN(" "), target, head->minor ? SPAN(" HTTP/1.1") : SPAN(" HTTP/1.0")};
+    size_t at = 0;
+    for (size_t i = 0; i < array_len(pieces); i++) {
+        size_t n = pieces[i].len < size - at ? pieces[i].len : size - at;
+        memcpy(line + at, pieces[i].ptr, n);
+        at += n;
+    }
+    x->line_len = (uint16_t)at;
+}
+
+/* ---- its server --------------------------------------------------------------------------------- */
+
+static bool counts_as_loose(const struct exchange *x)
+{
+    return !x->has_sid;
+}
+
+void exchange_join(struct exchange *x, struct server *server)
+{
+    struct worker *worker = x->flow->worker;
+    assert(!x->server);
+    x->server = server;
+    counter_add(worker_stats(worker, server->stat_id), COUNTER_EXCHANGES, 1);
+    counter_add(worker_stats(worker, server->stat_id), COUNTER_EXCHANGES_NOW, 1);
+    if (counts_as_loose(x)) {
+        x->loose = true;
+        atomic_fetch_add_explicit(&server->loose, 1, memory_order_relaxed);
+    }
+}
+
+static void poll_over(struct exchange *x)
+{
+    if (!x->counted_poll)
+        return;
+    x->counted_poll = false;
+    flow_count(x->flow, COUNTER_SIO_POLLING_NOW, -1);
+    atomic_fetch_sub_explicit(&x->flow->worker->polls_now, 1, memory_order_relaxed);
+}
+
+void exchange_leave(struct exchange *x, bool reuse)
+{
+    struct worker *worker = x->flow->worker;
+    struct server *server = x->server;
+    poll_over(x);
+    if (x->up) {
+        struct server_conn *up = x->up;
+        x->up = NULL;
+        if (reuse)
+            upstream_give_back(up);
+        else
+            upstream_close(up);
+    }
+    if (!server)
+        return;
+    x->server = NULL;
+    counter_add(worker_stats(worker, server->stat_id), COUNTER_EXCHANGES_NOW, -1);
+    if (x->loose) {
+        x->loose = false;
+        atomic_fetch_sub_explicit(&server->loose, 1, memory_order_relaxed);
+    }
+    server_leave(server);
+    upstream_place_left(worker, x->backend);
+}
+
+/* ---- its end ------------------------------------------------------------------------------------ */
+
+static enum counter response_counter(uint16_t status)
+{
+    switch (status / 100) {
+    case 1:
+        return COUNTER_RESPONSES_1XX;
+    case 2:
+        return COUNTER_RESPONSES_2XX;
+    case 3:
+        return COUNTER_RESPONSES_3XX;
+    case 4:
+        return COUNTER_RESPONSES_4XX;
+    case 5:
+        return COUNTER_RESPONSES_5XX;
+    default:
+        return COUNTER_RESPONSES_OTHER;
+    }
+}
+
+static void count_reason(struct flow *flow, enum end_reason reason)
+{
+    switch (reason) {
+    case END_REQUEST_TIMEOUT:
+    case END_REQUEST_BAD:
+    case END_BODY_BAD:
+    case END_BODY_SLOW:
+    case END_CLIENT_GONE_HEAD:
+        flow_count(flow, COUNTER_REQUESTS_BAD, 1);
+        return;
+    case END_BODY_TOO_LARGE:
+    case END_RATE_LIMITED:
+    case END_FORBIDDEN:
+        flow_count(flow, COUNTER_REQUESTS_DENIED, 1);
+        return;
+    case END_CLIENT_GONE_BODY:
+    case END_CLIENT_GONE_QUEUE:
+    case END_CLIENT_GONE_WAIT:
+    case END_CLIENT_GONE_DATA:
+    case END_CLIENT_STALLED:
+        flow_count(flow, COUNTER_CLIENT_ABORTS, 1);
+        return;
+    case END_SERVER_GONE_HEAD:
+    case END_RESPONSE_TIMEOUT:
+    case END_RESPONSE_BAD:
+        flow_count(flow, COUNTER_RESPONSE_ERRORS, 1);
+        return;
+    case END_SERVER_GONE_BODY:
+    case END_RESPONSE_STALLED:
+        flow_count(flow, COUNTER_RESPONSE_ERRORS, 1);
+        flow_count(flow, COUNTER_SERVER_ABORTS, 1);
+        return;
+    case END_NO_MEMORY:
+        flow_count(flow, COUNTER_INTERNAL_ERRORS, 1);
+        return;
+    case END_DONE:
+    case END_CLIENT_IDLE:
+    case END_NO_ROUTE:
+    case END_DEAD_OWNER:
+    case END_NO_SERVER:
+    case END_QUEUE_TIMEOUT:
+    case END_CONNECT_FAILED:
+    case END_CONNECT_TIMEOUT:
+    case END_SERVER_DOWN:
+    case END_TUNNEL_TIMEOUT:
+    case END_KICKED:
+    case END_REASONS:
+        return;
+    }
+}
+
+/* Milliseconds from one time to the next, -1 when either was not reached. */
+static int64_t span_ms(int64_t from_us, int64_t to_us)
+{
+    return from_us && to_us ? (to_us - from_us) / 1000 : -1;
+}
+
+static void count_times(struct exchange *x)
+{
+    struct flow *flow = x->flow;
+    if (!x->response_us)
+        return;
+    flow_count(flow, COUNTER_TIMED, 1);
+    flow_count(flow, COUNTER_QUEUE_US, x->queued_us - x->head_us);
+    flow_count(flow, COUNTER_CONNECT_US, x->connect_us - x->queued_us);
+    flow_count(flow, COUNTER_RESPONSE_US, x->response_us - x->connect_us);
+    if (x->status != 101)
+        flow_count(flow, COUNTER_TOTAL_US, flow->worker->loop.now_us - x->began_us);
+}
+
+static int load_int(_Atomic int *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void write_access_line(struct exchange *x, enum end_reason reason, uint64_t bytes)
+{
+    struct worker *worker = x->flow->worker;
+    const char *line = x->long_line ? x->long_line : x->line;
+    int64_t total_ms = (worker->loop.now_us - x->began_us) / 1000;
+    struct access_record record = {
+        .frontend = x->frontend->name,
+        .backend = x->backend ? x->backend->name : NULL,
+        .server = x->server ? x->server->name : NULL,
+        .request_line = x->line_len ? span_of(line, x->line_len) : SPAN("<BADREQ>"),
+        .sid = span_str(x->sid_short),
+        .transport = x->polling ? "polling" : x->upgrade ? "websocket" : NULL,
+        .accepted_wall_ms = clock_wall_ms() - total_ms,
+        .time_request = span_ms(x->began_us, x->head_us),
+        .time_queue = span_ms(x->head_us, x->queued_us),
+        .time_connect = span_ms(x->queued_us, x->connect_us),
+        .time_response = span_ms(x->connect_us, x->response_us),
+        .time_total = total_ms,
+        .status = x->status,
+        .bytes = bytes,
+        .reason = reason,
+        .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections, memory_order_relaxed),
+        .frontend_connections = load_int(&x->frontend->connections),
+        .server_connections = x->server ? load_int(&x->server->inflight) : 0,
+        .retries = x->tries > 1 ? x->tries - 1 : 0,
+        .redispatched = x->redispatched,
+        .cookie_state = {'-', '-'},
+    };
+    if (x->line_len) {
+        struct span rest = record.request_line;
+        record.method = span_cut(&rest, ' ');
+        record.target = span_cut(&rest, ' ');
+    }
+    char id[17];
+    snprintf(id, sizeof id, "%016llx", (unsigned long long)x->id);
+    record.request_id = span_of(id, 16);
+    peer_to_addr(&x->client, &record.client);
+    access_write(worker, &record);
+}
+
+void exchange_record(struct exchange *x, enum end_reason reason)
+{
+    struct flow *flow = x->flow;
+    uint64_t bytes = flow->client.sent + buf_len(&flow->client.out) - x->sent_before;
+    flow_count(flow, COUNTER_BYTES_IN, (int64_t)(x->head_bytes + x->request_received));
+    flow_count(flow, COUNTER_BYTES_OUT, (int64_t)bytes);
+    flow_count(flow, response_counter(x->status), 1);
+    count_reason(flow, reason);
+    count_times(x);
+    if (access_on(flow->worker))
+        write_access_line(x, reason, bytes);
+}
+
+void exchange_free(struct exchange *x)
+{
+    struct flow *flow = x->flow;
+    struct worker *worker = flow->worker;
+    buf_clear(worker->shelf, &x->watched);
+    if (x->long_line)
+        pool_give_back(&worker->lines, x->long_line);
+    flow->exchange = NULL;
+    pool_give_back(&worker->exchanges, x);
+}
+
+void exchange_end(struct exchange *x, enum end_reason reason, bool reuse)
+{
+    struct flow *flow = x->flow;
+    if (!list_single(&x->queue_node))
+        upstream_queue_remove(flow->worker, x->backend, &x->queue_node);
+    exchange_record(x, reason);
+    exchange_leave(x, reuse);
+    if (x->hold.held && x->closes_sid && x->status == 200)
+        sidmap_drop(x->backend->sids, &x->hold);
+    else if (x->hold.held)
+        sidmap_release(x->backend->sids, &x->hold, flow->worker->loop.now_ms);
+    flow_count(flow, COUNTER_EXCHANGES_NOW, -1); /* its server's share went with exchange_leave */
+    exchange_free(x);
+}
