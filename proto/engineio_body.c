@@ -7,8 +7,8 @@
  *   EIO4          0{"sid":…}
  *   EIO3 text     97:0{"sid":…}2:40
  *   EIO3 binary   \x00 \x09 \x07 \xff 0{"sid":…}        one byte per decimal digit
- *   JSONP         ___eio[7]("0{\"sid\":…}");             a string literal around one of the first
- * two 0.9           SID:60:60:…     and     io.j[0]("SID:60:60:…");
+ *   JSONP         ___eio[7]("0{\"sid\":…}");             around one of the first two
+ *   0.9           SID:60:60:…     and     io.j[0]("SID:60:60:…");
  *
  * Everything is a function of the bytes so far; EIO_PARSE_MORE says that more of them could still
  * make it one. The JSON reader takes what JSON.parse takes (and some that it does not: nested

@@ -2,8 +2,7 @@
 /*
  * WebSocket frame boundaries (RFC 6455 §5.2).
  *
- *   boundary ──► head: 2 bytes, then 0, 2 or 8 of length, then 0 or 4 of mask ──► payload: `left`
- * bytes ──► boundary
+ *   boundary ─► head: 2 bytes, 0/2/8 of length, 0/4 of mask ─► payload: `left` bytes ─► boundary
  *
  * A head is gathered in frame->head until it is complete; payloads are only counted. The first head
  * that cannot be one makes the stream `broken` for good: bytes still pass, but no boundary is known
