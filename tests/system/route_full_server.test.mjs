@@ -3,7 +3,7 @@
 // A poll and the upgrade of one session sent at the same moment reach the same server, also when
 // that server is at its max_connections: an owner gets its requests whatever its limit says.
 import assert from 'node:assert/strict';
-import {balance, behaviour, eventually, handshake, hangingPoll, post, readFrame, serverMap, startServers, textFrame, upgrade} from './harness/index.mjs';
+import {atEnd, balance, behaviour, eventually, handshake, hangingPoll, post, readFrame, serverMap, startServers, textFrame, upgrade} from './harness/index.mjs';
 
 behaviour('poll and upgrade meet on a full server', {limpetOnly: true}, async (t, {workers}) => {
   const servers = await startServers(t, 3, 4);
@@ -28,7 +28,7 @@ behaviour('poll and upgrade meet on a full server', {limpetOnly: true}, async (t
   });
   await Promise.all(sids.map(async (sid, i) => {
     const {conn, response} = await upgrade(where, sid);
-    t.after(() => conn.close());
+    atEnd(t, () => conn.close());
     assert.equal(response.status, 101);
     conn.send(textFrame('2probe'));
     assert.equal((await readFrame(conn)).payload.toString(), '3probe');

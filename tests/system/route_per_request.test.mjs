@@ -3,13 +3,13 @@
 // One kept-alive client connection carries requests of many sessions (as a corporate proxy's
 // does): each goes to its own session's server.
 import assert from 'node:assert/strict';
-import {RawConn, balance, behaviour, handshake, peer, poll, pollPath, post, request, startServers} from './harness/index.mjs';
+import {RawConn, atEnd, balance, behaviour, handshake, peer, poll, pollPath, post, request, startServers} from './harness/index.mjs';
 
 behaviour('requests of twelve sessions take turns on one connection', async (t, {workers}) => {
   const servers = await startServers(t, 3, 4);
   const front = await balance(t, servers, {}, {workers});
   const conn = await RawConn.open(front.address());
-  t.after(() => conn.close());
+  atEnd(t, () => conn.close());
   const sids = [];
   for (let i = 0; i < 12; i++) sids.push((await handshake(front.address())).sid);
   const used = new Set();
@@ -34,7 +34,7 @@ behaviour('the same pipelined: posts of twelve sessions in one segment', {limpet
   const sids = [];
   for (let i = 0; i < 12; i++) sids.push((await handshake(front.address())).sid);
   const conn = await RawConn.open(front.address());
-  t.after(() => conn.close());
+  atEnd(t, () => conn.close());
   const all = sids.map(sid => request('POST', pollPath(sid), {headers: {'Content-Type': 'text/plain'}, body: '40'}));
   conn.send(Buffer.concat(all));
   for (const sid of sids) {

@@ -4,6 +4,7 @@
  * but what a test asks for: no cookies, default transports, default reconnection.
  */
 import {createRequire} from 'node:module';
+import {atEnd} from './processes.mjs';
 import {eventually, inTime} from './timing.mjs';
 
 const require = createRequire(import.meta.url);
@@ -94,7 +95,7 @@ export async function connect(t, version, url, options = {}) {
 /* The same without waiting for the connection. */
 export function open(t, version, url, options = {}) {
   const client = new Client(version, url, options);
-  t?.after(() => client.close());
+  atEnd(t, () => client.close());
   return client;
 }
 

@@ -6,7 +6,7 @@
 import {spawn} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import {alive, exited, track} from './processes.mjs';
+import {alive, atEnd, exited, track} from './processes.mjs';
 import {RawConn} from './raw.mjs';
 import {tempDir} from './limpet.mjs';
 import {freePort} from './redis.mjs';
@@ -44,7 +44,7 @@ ${servers.map(each => `  server ${each.name} ${each.address} check inter 1s fall
   const child = track(spawn('haproxy', ['-db', '-f', file], {stdio: ['ignore', 'ignore', 'pipe']}));
   let stderr = '';
   child.stderr.on('data', text => (stderr += text));
-  t?.after(async () => {
+  atEnd(t, async () => {
     if (alive(child)) child.kill('SIGKILL');
     await exited(child);
   });

@@ -24,13 +24,32 @@ export * from './yaml.mjs';
  */
 export const peer = process.env.LIMPET_TEST_PEER || 'limpet';
 
+// A file whose tests are all over ends, even if something in it still keeps the process busy.
+let open = 0;
+function define(name, {timeout, skip}, body) {
+  if (!skip) open++;
+  test(name, {timeout: ms(timeout), skip}, async t => {
+    let counted = true;
+    const over = () => {
+      if (counted && --open === 0) setTimeout(() => process.exit(), ms(15000)).unref();
+      counted = false;
+    };
+    t.signal.addEventListener('abort', over);
+    try {
+      await body(t);
+    } finally {
+      over();
+    }
+  });
+}
+
 /* One test per worker count: `behaviour('a poll is not timed out', async (t, {workers}) => …)`. */
 export function behaviour(name, options, body) {
   if (typeof options === 'function') return behaviour(name, {}, options);
   const {timeout = 60000, workers: counts = workerCounts, limpetOnly = false} = options;
   const skip = limpetOnly && peer !== 'limpet' ? `only limpet does this, not ${peer}` : false;
   for (const workers of peer === 'limpet' ? counts : [1])
-    test(`${name} [workers ${workers}]`, {timeout: ms(timeout), skip}, t => body(t, {workers}));
+    define(`${name} [workers ${workers}]`, {timeout, skip}, t => body(t, {workers}));
 }
 
 /* A test that does not depend on the number of workers. */
@@ -38,7 +57,7 @@ export function once(name, options, body) {
   if (typeof options === 'function') return once(name, {}, options);
   const {timeout = 60000, limpetOnly = false} = options;
   const skip = limpetOnly && peer !== 'limpet' ? `only limpet does this, not ${peer}` : false;
-  test(name, {timeout: ms(timeout), skip}, t => body(t));
+  define(name, {timeout, skip}, body);
 }
 
 /* The file of the usual case: one frontend `main`, one backend `app` with these servers. */

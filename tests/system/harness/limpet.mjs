@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Admin} from './admin.mjs';
-import {alive, exited, track} from './processes.mjs';
+import {alive, atEnd, exited, track} from './processes.mjs';
 import {eventually, inTime, slowness} from './timing.mjs';
 import {merge, toYaml} from './yaml.mjs';
 
@@ -31,7 +31,7 @@ const sanitizers = {
 /* An own folder below $TMPDIR, gone at the end of the test. Short: it holds unix sockets. */
 export function tempDir(t) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'limpet-'));
-  t?.after(() => fs.rmSync(dir, {recursive: true, force: true}));
+  atEnd(t, () => fs.rmSync(dir, {recursive: true, force: true}));
   return dir;
 }
 
@@ -136,7 +136,7 @@ export async function startLimpet(t, config, {workers = 1, env = {}, wrap = [], 
     env: {...process.env, ...sanitizers, ...env},
   }));
   const limpet = new Limpet(child, dir, file);
-  t?.after(async () => {
+  atEnd(t, async () => {
     try {
       await limpet.stop();
     } finally {

@@ -4,6 +4,31 @@
  * end of the test process ends them all, by pid.
  */
 const living = new Set();
+const ends = new WeakMap();     // test context → what to do at its end
+
+/*
+ * Registers what to do when the test is over. In reverse order, so that clients leave before
+ * limpet stops and limpet stops before the servers do; all of it, whatever one of them throws.
+ */
+export function atEnd(t, action) {
+  if (!t) return;
+  if (!ends.has(t)) {
+    const actions = [];
+    ends.set(t, actions);
+    t.after(async () => {
+      let first;
+      for (const each of actions.reverse()) {
+        try {
+          await each();
+        } catch (error) {
+          first ??= error;
+        }
+      }
+      if (first) throw first;
+    });
+  }
+  ends.get(t).push(action);
+}
 
 export function track(child) {
   living.add(child);

@@ -4,6 +4,7 @@
  * never send, and for seeing what a balancer really answered.
  */
 import net from 'node:net';
+import {atEnd} from './processes.mjs';
 import {inTime} from './timing.mjs';
 
 /* Where to connect: a port number, "host:port", "http://host:port", or a socket path. */
@@ -289,7 +290,7 @@ export async function startRawServer(t, onConn, {port = 0, host = '127.0.0.1'} =
     for (const conn of conns) conn.close();
     return new Promise(resolve => server.close(resolve));
   };
-  t?.after(close);
+  atEnd(t, close);
   return {server, conns, close, port: server.address().port, address: `${host}:${server.address().port}`};
 }
 

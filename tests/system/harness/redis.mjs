@@ -2,7 +2,7 @@
 /* A real redis-server of our own, on a free port, that keeps nothing. */
 import {spawn} from 'node:child_process';
 import net from 'node:net';
-import {alive, exited, track} from './processes.mjs';
+import {alive, atEnd, exited, track} from './processes.mjs';
 import {inTime} from './timing.mjs';
 import {tempDir} from './limpet.mjs';
 
@@ -37,7 +37,7 @@ export async function startRedis(t) {
       if (alive(child)) child.kill('SIGKILL');
       await exited(child);
     };
-    t?.after(stop);
+    atEnd(t, stop);
     return {port, url: `redis://127.0.0.1:${port}`, child, stop};
   }
 }

@@ -3,7 +3,7 @@
 import {fork} from 'node:child_process';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {alive, exited, track} from './processes.mjs';
+import {alive, atEnd, exited, track} from './processes.mjs';
 import {inTime} from './timing.mjs';
 
 const program = path.join(path.dirname(fileURLToPath(import.meta.url)), 'server-child.mjs');
@@ -89,7 +89,7 @@ export class Server {
 /* version: 0, 1, 2, 3 or 4. Ended at the end of the test. */
 export async function startServer(t, version, options = {}) {
   const server = await new Server({name: 'app1', ...options, version}).start();
-  t?.after(async () => {
+  atEnd(t, async () => {
     if (alive(server.child)) server.resume();
     await server.kill();
   });
