@@ -73,8 +73,7 @@ struct health {
     struct member members[];
 };
 
-/* ---- verdicts ---------------------------------------------------------------------------------
- */
+/* ---- verdicts ---- */
 
 static size_t health_up_count(const struct health *health)
 {
@@ -125,8 +124,7 @@ static void member_change(struct member *member, enum health_state state, const 
     health->verdict(health->ctx, (size_t)(member - health->members), old, state, why);
 }
 
-/* ---- when to check ----------------------------------------------------------------------------
- */
+/* ---- when to check ---- */
 
 static bool member_is_checked(const struct member *member)
 {
@@ -187,8 +185,7 @@ static void member_check_soon(struct member *member, int64_t spread_ms)
                                 (int64_t)rng_below(health->rng, (uint64_t)within_ms + 1));
 }
 
-/* ---- what a check says ------------------------------------------------------------------------
- */
+/* ---- what a check says ---- */
 
 static void member_good(struct member *member)
 {
@@ -293,8 +290,7 @@ static void member_check(struct member *member)
     member_check_later(member);
 }
 
-/* ---- without checks ---------------------------------------------------------------------------
- */
+/* ---- without checks ---- */
 
 /* Live traffic failed too often: down for fail_timeout, then tried again. */
 static void member_passive_down(struct member *member, enum health_event event)
@@ -323,8 +319,7 @@ static void member_on_timer(struct timer *timer)
         member_passive_up(member);
 }
 
-/* ---- the contract -----------------------------------------------------------------------------
- */
+/* ---- the contract ---- */
 
 struct health *health_new(struct loop *loop, struct shelf *shelf, struct rng *rng,
                           const struct config_backend *config, health_verdict_fn *verdict,

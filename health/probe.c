@@ -44,13 +44,6 @@ void probe_end(struct probe *probe, enum check_status status, int code, const ch
     probe_finish(probe, (struct probe_result){.status = status, .code = code, .detail = detail});
 }
 
-/* Errors of this process or host, whoever the peer is. */
-static bool error_is_ours(int error)
-{
-    return error == ENOMEM || error == EMFILE || error == ENFILE || error == ENOBUFS ||
-           error == EADDRNOTAVAIL;
-}
-
 static bool error_is_refusal(int error)
 {
     return error == ECONNREFUSED || error == ENOENT || error == EHOSTUNREACH ||
@@ -88,7 +81,7 @@ void probe_end_failed(struct probe *probe, const struct call_result *call)
         result.detail = "the answer is not valid HTTP";
         break;
     }
-    if (error_is_ours(call->error))
+    if (call_error_is_ours(call->error))
         result.status = CHECK_SOCKERR;
     probe_finish(probe, result);
 }

@@ -53,8 +53,7 @@ static inline bool probe_running(const struct probe *probe)
 /* `done` is not called. Also for the end; harmless when none runs. */
 void probe_stop(struct probe *probe);
 
-/* ---- for the kinds ----------------------------------------------------------------------------
- */
+/* ---- for the kinds ---- */
 
 /* Each begins its check; false: errno, and nothing was begun. */
 bool probe_tcp_start(struct probe *probe);

@@ -290,8 +290,7 @@ static const struct conn_owner call_owner = {
     .failed = call_failed,
 };
 
-/* Is it this process, or this host, that cannot connect, whoever the peer is? */
-static bool error_is_ours(int error)
+bool call_error_is_ours(int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
            error == EADDRNOTAVAIL;
@@ -302,7 +301,7 @@ static bool call_connect(struct call *call, const struct addr *addr)
 {
     int fd = net_connect(addr);
     if (fd < 0) {
-        if (error_is_ours(errno))
+        if (call_error_is_ours(errno))
             return false;
         call->start_error = errno;
         loop_timer_start(call->loop, &call->timer, 1);
