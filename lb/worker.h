@@ -20,6 +20,7 @@
 
 struct upstream; /* lb/upstream: this worker's side of all servers */
 struct control;  /* lb/control */
+struct stats_samples; /* lb/stats */
 
 /*
  * What control wants of a worker: a set of bits and one letter that is under way while there are any, so that giving an order never allocates
@@ -72,6 +73,7 @@ struct serving {
     struct worker *workers;
     unsigned worker_count;
     struct control *control;
+    struct stats_samples *samples;     /* lb/stats: what rates and maxima come from; control's thread only */
     struct log_sink *access;           /* NULL: off */
     struct hash_key id_key;            /* for request ids */
     _Atomic int64_t client_connections; /* all frontends */
@@ -118,12 +120,11 @@ void worker_order(struct worker *worker, unsigned what, size_t kicks);
 /* On the worker's own thread (by letters): */
 void worker_begin_stop(struct worker *worker); /* listeners close, flows are told */
 void listener_resume_all(struct worker *worker); /* a place became free */
-void listener_close_all(struct worker *worker);  /* accepts what waits, then closes; the structs stay */
+void listener_close_all(struct worker *worker, bool accept_waiting); /* the structs stay, flows point to them */
 
 /*
  * Frees one admitted client connection: flow calls it once for each flow_accept, when the client connection closes (or could not be
- * set up). The listener has counted the peer by limits_connect when rate_limit.connections_per_ip is set and the peer has an IP address:
- * limits_disconnect is flow's, who keeps the address.
+ * set up). The listener has counted the peer by limits_connect when the frontend has `limits`: limits_disconnect is flow's, who keeps the address.
  */
 void worker_client_closed(struct worker *worker, struct frontend *frontend);
 

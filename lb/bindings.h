@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The descriptors that outlive a serving process: listening sockets, the runtime socket, and the
+ * sid tables' memory. Opened once by the process that keeps the privileges; every serving process
+ * that it starts, also the one after a crash, gets the same ones.
+ */
+#ifndef LIMPET_LB_BINDINGS_H
+#define LIMPET_LB_BINDINGS_H
+
+#include "config/config.h"
+
+#include <stdio.h>
+#include <sys/types.h>
+
+/* One listen address: a socket per worker (a unix socket: copies of one). */
+struct binding {
+    const struct config_frontend *frontend;
+    size_t frontend_index;
+    struct addr addr; /* as bound: port 0 has become a real one */
+    int *fds;         /* worker_count of them; -1: closed, or taken by a worker */
+};
+
+/* A path that a unix socket was bound to, and what it led to then: removed at the end only if it
+ * still does. */
+struct bound_path {
+    char *path;
+    dev_t device;
+    ino_t inode;
+};
+
+struct bindings {
+    struct binding *list;
+    size_t count;
+    unsigned worker_count;
+    int admin_fd;   /* -1: no runtime socket */
+    int *table_fds; /* two per backend: sids, cookies (-1: does not learn any) */
+    size_t table_count;
+    struct bound_path *paths;
+    size_t path_count;
+};
+
+/* Binds everything. False: the reason has been logged, and what was opened is closed again. */
+bool bindings_open(struct bindings *bindings, const struct config *config, unsigned worker_count);
+/* Nobody is accepted any more: closes the listening sockets (and removes their paths). The runtime
+ * socket stays. */
+void bindings_close_listeners(struct bindings *bindings);
+/* Closes all. `remove_paths`: also removes the unix sockets' names; for the process that bound
+ * them. */
+void bindings_close(struct bindings *bindings, bool remove_paths);
+/* " main=127.0.0.1:8080 … admin.socket=/run/…" */
+void bindings_print(const struct bindings *bindings, const struct config *config, FILE *out);
+
+#endif

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The control thread is the serving process's first thread. It has a loop of its own and everything
+ * on it that is not traffic: the line to the master (or the signals), the runtime API (admin), the
+ * view of the servers (watch), the pacing of a stop (drain), and a housekeeping timer. It may be
+ * slow for a moment; no client notices.
+ *
+ *     master ── line ──┐
+ *     signals ─────────┤                  ┌─► drain ── orders ──► workers
+ *     runtime API ─────┼──► this thread ──┤
+ *     workers' reports ┤                  └─► watch ── notices ─► workers
+ *     timers ──────────┘
+ *
+ * Under a master no signal is read here: see lb/signals. A line that ends means that the master
+ * died; its serving process then stops gracefully, so that another master can take over the
+ * addresses.
+ */
+#include "lb/control.h"
+
+#include "lb/admin.h"
+#include "lb/drain.h"
+#include "lb/line.h"
+#include "lb/signals.h"
+#include "lb/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    SWEEP_MS = 1000,    /* how often expired entries are removed */
+    SWEEP_SHARE = 32,   /* a sweep looks at this part of a table … */
+    SWEEP_LEAST = 4096, /* … or at this many entries */
+    LIMITS_EVERY = 5,   /* sweeps per sweep of the address limits */
+};
+
+struct control {
+    struct serving *serving;
+    struct loop loop;
+    struct shelf *shelf;
+    struct watch *watch;
+    struct drain *drain;
+    struct admin *admin;
+    struct io line;    /* to the master; fd -1: none */
+    struct io signals; /* without a master */
+    struct timer sweep;
+    unsigned sweeps;
+};
+
+struct loop *control_loop(struct control *control)
+{
+    return &control->loop;
+}
+
+struct shelf *control_shelf(struct control *control)
+{
+    return control->shelf;
+}
+
+const struct health_status *control_health(struct control *control, const struct server *server)
+{
+    return watch_health(control->watch, server);
+}
+
+void control_report(struct serving *serving, struct server *server, enum health_event event)
+{
+    watch_report(serving->control->watch, server, event);
+}
+
+/* ---- stopping ---- */
+
+void control_stop_gracefully(struct control *control, const char *why)
+{
+    struct serving *serving = control->serving;
+    if (drain_begun(control->drain)) {
+        log_warning("stopping now reason=\"%s\"", why);
+        drain_cut(control->drain);
+        return;
+    }
+    log_info("stopping gracefully reason=\"%s\" connections=%lld grace=%lldms", why,
+             (long long)atomic_load(&serving->client_connections),
+             (long long)serving->config->process.grace_ms);
+    drain_begin(control->drain, serving->config->process.grace_ms);
+}
+
+/* drain_done_fn: nothing is left. */
+static void control_leave(void *ctx)
+{
+    struct control *control = ctx;
+    struct serving *serving = control->serving;
+    for (unsigned i = 0; i < serving->worker_count; i++)
+        worker_order(&serving->workers[i], ORDER_QUIT, 0);
+    loop_stop(&control->loop);
+}
+
+/* ---- what the master, or a signal, says ---- */
+
+static void control_read_line(struct io *io, uint32_t events)
+{
+    struct control *control = container_of(io, struct control, line);
+    (void)events;
+    char word;
+    ssize_t got = read(io->fd, &word, 1);
+    for (; got == 1; got = read(io->fd, &word, 1)) {
+        if (word == LINE_STOP)
+            control_stop_gracefully(control, "asked to");
+        else if (word == LINE_REOPEN)
+            log_reopen();
+    }
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    loop_close(&control->loop, io);
+    log_error("the master process is gone, stopping gracefully");
+    if (!drain_begun(control->drain))
+        control_stop_gracefully(control, "the master is gone");
+}
+
+static void control_read_signals(struct io *io, uint32_t events)
+{
+    struct control *control = container_of(io, struct control, signals);
+    (void)events;
+    int signo = signals_next(io->fd);
+    for (; signo != 0; signo = signals_next(io->fd)) {
+        if (signo == SIGTERM || signo == SIGINT)
+            control_stop_gracefully(control, signo == SIGTERM ? "SIGTERM" : "SIGINT");
+        else if (signo == SIGUSR1)
+            log_reopen();
+        else if (signo == SIGHUP || signo == SIGUSR2)
+            signals_unsupported(signo);
+    }
+}
+
+/* ---- housekeeping ---- */
+
+static void sweep_table(struct sidmap *map, int64_t now_ms)
+{
+    if (!map)
+        return;
+    size_t share = sidmap_max(map) / SWEEP_SHARE;
+    sidmap_expire(map, now_ms, share > SWEEP_LEAST ? share : SWEEP_LEAST);
+}
+
+static void control_sweep(struct timer *timer)
+{
+    struct control *control = container_of(timer, struct control, sweep);
+    struct snapshot *snapshot = control->serving->snapshot;
+    int64_t now = control->loop.now_ms;
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        sweep_table(snapshot->backends[i]->sids, now);
+        sweep_table(snapshot->backends[i]->cookies, now);
+    }
+    control->sweeps++;
+    bool limits = control->sweeps % LIMITS_EVERY == 0;
+    for (size_t i = 0; limits && i < snapshot->frontend_count; i++) {
+        if (snapshot->frontends[i].limits)
+            limits_sweep(snapshot->frontends[i].limits, now);
+    }
+    if (limits)
+        shelf_trim(control->shelf);
+    loop_timer_start(&control->loop, timer, SWEEP_MS);
+}
+
+/* ---- life ---- */
+
+struct control *control_new(struct serving *serving)
+{
+    struct control *control = mem_must_alloc(sizeof(*control));
+    control->serving = serving;
+    io_init(&control->line, -1, control_read_line);
+    io_init(&control->signals, -1, control_read_signals);
+    timer_init(&control->sweep, control_sweep);
+    if (!loop_init(&control->loop, control)) {
+        free(control);
+        return NULL;
+    }
+    control->shelf = shelf_new();
+    control->drain = drain_new(serving, &control->loop, control_leave, control);
+    control->watch = watch_new(serving, &control->loop, control->shelf);
+    return control->watch ? control : NULL;
+}
+
+void control_await_names(struct control *control, int64_t at_most_ms)
+{
+    int64_t until_ms = control->loop.now_ms + at_most_ms;
+    while (watch_names_pending(control->watch) > 0 && control->loop.now_ms < until_ms)
+        loop_turn(&control->loop, (int)(until_ms - control->loop.now_ms));
+}
+
+bool control_start(struct control *control, int admin_fd, int line_fd)
+{
+    struct loop *loop = &control->loop;
+    watch_tell_workers(control->watch);
+    if (admin_fd >= 0) {
+        control->admin = admin_new(control->serving, loop, control->shelf, admin_fd);
+        if (!control->admin)
+            return false;
+    }
+    struct io *source = line_fd >= 0 ? &control->line : &control->signals;
+    source->fd = line_fd >= 0 ? line_fd : signals_open();
+    if (source->fd < 0 || !loop_add(loop, source))
+        return false;
+    loop_timer_start(loop, &control->sweep, SWEEP_MS);
+    return true;
+}
+
+void control_run(struct control *control)
+{
+    loop_run(&control->loop);
+}
+
+void control_stop(struct control *control)
+{
+    struct loop *loop = &control->loop;
+    if (control->admin)
+        admin_free(control->admin);
+    watch_stop(control->watch);
+    drain_free(control->drain);
+    loop_timer_stop(loop, &control->sweep);
+    loop_close(loop, &control->line);
+    loop_close(loop, &control->signals);
+}
+
+void control_free(struct control *control)
+{
+    loop_fini(&control->loop);
+    watch_free(control->watch);
+    shelf_free(control->shelf);
+    free(control);
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The program: which command was asked for, and the balancer itself. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "lb/cli_config.h"
+#include "lb/cli_ctl.h"
+#include "lb/master.h"
+#include "lb/serving.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_FILE CLI_CONFIG_DEFAULT_FILE
+
+static const char help[] =
+    "limpet " LIMPET_VERSION ", a balancer for Socket.IO\n"
+    "\n"
+    "usage:\n"
+    "  limpet run [-f FILE]              run the balancer, in the foreground (also: limpet -f FILE)\n"
+    "  limpet check [-f FILE] [--json]   check a configuration (also: limpet -t -f FILE, -c)\n"
+    "  limpet config dump [-f FILE]      print the effective configuration, with defaults\n"
+    "  limpet config schema              print the JSON Schema of the configuration\n"
+    "  limpet config init                print a commented starter file\n"
+    "  limpet ctl [-s SOCKET] COMMAND…   send a command to a running limpet\n"
+    "  limpet --version\n"
+    "  limpet --help\n"
+    "\n"
+    "FILE is " DEFAULT_FILE " unless given.\n"
+    "Exit codes: 0 fine, 1 configuration or usage, 2 system.\n"
+    "Signals: SIGTERM, SIGINT stop gracefully, a second one now; SIGUSR1 reopens log files.\n";
+
+static int usage_error(const char *problem, const char *what)
+{
+    fprintf(stderr, "limpet: %s%s\nTry 'limpet --help'.\n", problem, what);
+    return 1;
+}
+
+/* limpet run [-f FILE]; argv[0] is the command's name. */
+static int run(int argc, char **argv)
+{
+    const char *file = DEFAULT_FILE;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-f") == 0 && i + 1 < argc)
+            file = argv[++i];
+        else if (strcmp(argv[i], "-f") == 0)
+            return usage_error("-f needs a file", "");
+        else if (strncmp(argv[i], "-f", 2) == 0)
+            file = argv[i] + 2;
+        else
+            return usage_error("unknown argument ", argv[i]);
+    }
+    struct problems problems;
+    struct config *config = config_load_file(file, &problems);
+    int code = 1;
+    if (config) {
+        log_setup("limpet", (enum log_level)config->log.level, (enum log_format)config->log.format);
+        serving_raise_descriptors();
+        code = master_run(config);
+    } else {
+        problems_print(&problems, file, false, stderr);
+    }
+    config_free(config);
+    problems_free(&problems);
+    return code;
+}
+
+/* Is this old spelling of `check` among the options? Takes it out. */
+static bool take_check_flag(int *argc, char **argv)
+{
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], "-t") != 0 && strcmp(argv[i], "-c") != 0)
+            continue;
+        memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i - 1) * sizeof(*argv));
+        (*argc)--;
+        return true;
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fputs(help, stderr);
+        return 1;
+    }
+    const char *command = argv[1];
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
+        strcmp(command, "help") == 0) {
+        fputs(help, stdout);
+        return 0;
+    }
+    if (strcmp(command, "--version") == 0 || strcmp(command, "-v") == 0) {
+        puts("limpet " LIMPET_VERSION);
+        return 0;
+    }
+    if (strcmp(command, "run") == 0)
+        return run(argc - 1, argv + 1);
+    if (strcmp(command, "check") == 0)
+        return cli_check(argc - 1, argv + 1);
+    if (strcmp(command, "config") == 0)
+        return cli_config(argc - 1, argv + 1);
+    if (strcmp(command, "ctl") == 0)
+        return cli_ctl(argc - 1, argv + 1);
+    if (strcmp(command, "top") == 0)
+        return usage_error("'top' is not part of this version; use 'limpet ctl show stat'", "");
+    if (command[0] != '-')
+        return usage_error("unknown command ", command);
+    // No command, only options: `run` or, in the old spelling, `check`.
+    if (take_check_flag(&argc, argv))
+        return cli_check(argc, argv);
+    return run(argc, argv);
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The signals that limpet takes, as a descriptor: no handlers, nothing interrupted. */
+#ifndef LIMPET_LB_SIGNALS_H
+#define LIMPET_LB_SIGNALS_H
+
+/* Blocks SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGCHLD in this thread (threads and children
+ * inherit that), ignores SIGPIPE, and returns a non-blocking signalfd for them. -1: errno. */
+int signals_open(void);
+/* The next signal that came, 0: none. */
+int signals_next(int fd);
+/* Logs that a signal's meaning (reload, upgrade) is not supported by this version. */
+void signals_unsupported(int signo);
+
+#endif
