@@ -179,6 +179,8 @@ void flow_enter(struct flow *flow, enum flow_state state); /* the only place tha
 void flow_end(struct flow *flow, enum end_reason reason);
 /* The same with the status and a phrase that a parser named. */
 void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status, const char *phrase);
+/* No further request: what waits goes out, what still comes is thrown away, then it closes. */
+void flow_finish(struct flow *flow);
 /* The response was handed over: on to the next request, or to CLOSING. */
 void flow_next(struct flow *flow);
 void flow_deadline(struct flow *flow, int64_t ms, enum end_reason reason);

@@ -18,6 +18,7 @@
  */
 #include "lb/exchange.h"
 
+#include "lb/control.h"
 #include "lb/reply.h"
 
 #include <assert.h>
@@ -165,7 +166,7 @@ static void flow_close(struct flow *flow, bool reset)
  * No further request. What the client has not sent yet is read and thrown away for a while: closing a
  * socket with unread bytes sends a reset that can overtake the answer.
  */
-static void flow_finish(struct flow *flow)
+void flow_finish(struct flow *flow)
 {
     bool unread = buf_len(&flow->client.in) > 0 || flow->client.readable;
     bool waiting = buf_len(&flow->client.out) > 0;

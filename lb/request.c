@@ -487,8 +487,6 @@ void request_connected(struct exchange *x)
 void request_forget_head(struct exchange *x)
 {
     x->head_kept = false;
-    if (x->request.framing == FRAMING_LENGTH && !x->request.done)
-        x->request.left -= x->body_bytes;
     conn_consume(&x->flow->client, x->head_bytes + x->body_bytes);
 }
 
