@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The runtime API on a unix socket, HAProxy's dialect: one line in, commands split on ';', each answer ends with one empty line, then close; `prompt` makes it
- * interactive. Commands come from one table: name, level, function, help. Lives on control's loop.
+ * The runtime API on a unix socket, HAProxy's dialect: one line in, commands split on ';', each
+ * answer ends with one empty line, then close; `prompt` makes it interactive. Commands come from
+ * one table: name, level, function, help. Lives on control's loop.
  */
 #ifndef LIMPET_LB_ADMIN_H
 #define LIMPET_LB_ADMIN_H

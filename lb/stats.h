@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the counters say, in HAProxy's forms: show info, show stat (CSV), show table. Runs on control's thread and never stops a worker: it reads their atomics.
+ * What the counters say, in HAProxy's forms: show info, show stat (CSV), show table. Runs on
+ * control's thread and never stops a worker: it reads their atomics.
  */
 #ifndef LIMPET_LB_STATS_H
 #define LIMPET_LB_STATS_H
@@ -17,10 +18,41 @@ void text_add(struct text *text, struct span bytes);
 void text_addf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_free(struct text *text);
 
-int64_t stats_sum(const struct serving *serving, uint16_t stat_id, enum counter id); /* over all workers */
+int64_t stats_sum(const struct serving *serving, uint16_t stat_id,
+                  enum counter id); /* over all workers */
 void stats_info(struct serving *serving, struct text *out);
 void stats_csv(struct serving *serving, struct text *out);
-void stats_tables(struct serving *serving, struct text *out);                        /* `show table`: the head lines of all */
-bool stats_table(struct serving *serving, struct span backend, struct text *out);    /* `show table B`: with entries; false: no such */
+
+/* HAProxy's numbers of the kinds of rows: the csv's type column, and (as bits) the filter of `show
+ * stat`. */
+enum stats_row_type { STATS_FRONTEND, STATS_BACKEND, STATS_SERVER };
+enum { STATS_ANY = -1 };
+
+/* Which rows. Start from STATS_ALL. */
+struct stats_filter {
+    struct span proxy;      /* a frontend's or backend's name; empty: any */
+    int iid;                /* STATS_ANY: any */
+    int types;              /* 1 << enum stats_row_type, or STATS_ANY */
+    int sid;                /* of servers; STATS_ANY: any */
+    bool up_only, no_maint; /* servers that are down (in maintenance) are left out */
+    bool addresses;         /* show servers' addresses and cookies */
+};
+#define STATS_ALL                                                                                  \
+    ((struct stats_filter){                                                                        \
+        .iid = STATS_ANY, .types = STATS_ANY, .sid = STATS_ANY, .addresses = true})
+void stats_csv_some(struct serving *serving, const struct stats_filter *filter, struct text *out);
+bool stats_has_proxy(const struct serving *serving, struct span name);
+
+/* `show table`: the head lines of all sid tables. */
+void stats_tables(struct serving *serving, struct text *out);
+/* `show table B`: the head, and the entries if wanted; false: no such backend. */
+bool stats_table(struct serving *serving, struct span backend, bool entries, struct text *out);
+
+/*
+ * Takes the samples that rates and maxima come from. Control calls it once a second; before the
+ * first call rates are 0. The samples hang on serving; stats_fini frees them.
+ */
+void stats_tick(struct serving *serving);
+void stats_fini(struct serving *serving);
 
 #endif

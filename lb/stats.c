@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The part of stats that everything else stands on: growing texts, sums over the workers' counter
+ * blocks, and the samples.
+ *
+ * Workers only count; whoever wants a rate or a maximum must look twice. stats_tick looks once a
+ * second, on control's thread, and is the only writer of the samples. So a maximum is the largest
+ * value that a tick saw (a peak between two ticks is missed), except where a server or frontend
+ * keeps its own; and a backend that was down for less than a second may not have been seen down.
+ */
+#include "lb/stats.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "lb/stats_row.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- texts ---- */
+
+static bool text_reserve(struct text *text, size_t more)
+{
+    if (text->failed)
+        return false;
+    if (text->cap - text->len >= more)
+        return true;
+    size_t cap = text->cap > 0 ? text->cap : 4096;
+    while (cap - text->len < more)
+        cap *= 2;
+    char *data = realloc(text->data, cap);
+    if (data == NULL) {
+        text->failed = true;
+        return false;
+    }
+    text->data = data;
+    text->cap = cap;
+    return true;
+}
+
+void text_add(struct text *text, struct span bytes)
+{
+    if (bytes.len == 0 || !text_reserve(text, bytes.len))
+        return;
+    memcpy(text->data + text->len, bytes.ptr, bytes.len);
+    text->len += bytes.len;
+}
+
+void text_addf(struct text *text, const char *format, ...)
+{
+    char small[512];
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int len = vsnprintf(small, sizeof(small), format, args);
+    if (len > 0 && (size_t)len < sizeof(small)) {
+        text_add(text, span_of(small, (size_t)len));
+    } else if (len > 0 && text_reserve(text, (size_t)len + 1)) {
+        vsnprintf(text->data + text->len, (size_t)len + 1, format, again);
+        text->len += (size_t)len;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+void text_free(struct text *text)
+{
+    free(text->data);
+    *text = (struct text){0};
+}
+
+/* ---- sums ---- */
+
+int64_t stats_sum(const struct serving *serving, uint16_t stat_id, enum counter id)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < serving->worker_count; i++) {
+        if (serving->workers[i].stats != NULL)
+            sum += counter_get(&serving->workers[i].stats[stat_id], id);
+    }
+    return sum;
+}
+
+bool stats_backend_up(const struct backend *backend)
+{
+    for (size_t i = 0; i < backend->server_count; i++) {
+        if (server_usable(&backend->servers[i]))
+            return true;
+    }
+    return backend->server_count == 0;
+}
+
+/* ---- samples ---- */
+
+/* What a tick works with. */
+struct tick {
+    struct serving *serving;
+    struct stats_samples *samples;
+    int64_t now_ms, elapsed_ms;
+    bool first; /* totals are only noted */
+};
+
+static int64_t tick_rate(const struct tick *tick, int64_t total, int64_t before)
+{
+    if (tick->first || total <= before)
+        return 0;
+    return ((total - before) * 1000 + tick->elapsed_ms / 2) / tick->elapsed_ms;
+}
+
+static int64_t greater(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void sample_take(const struct tick *tick, uint16_t stat_id, enum counter session_counter)
+{
+    struct serving *serving = tick->serving;
+    struct stats_sample *sample = &tick->samples->blocks[stat_id];
+    int64_t sessions = stats_sum(serving, stat_id, session_counter);
+    int64_t requests = stats_sum(serving, stat_id, COUNTER_REQUESTS);
+    if (sessions > sample->sessions)
+        sample->last_session_ms = tick->now_ms;
+    sample->rate = tick_rate(tick, sessions, sample->sessions);
+    sample->rate_max = greater(sample->rate_max, sample->rate);
+    sample->request_rate = tick_rate(tick, requests, sample->requests);
+    sample->request_rate_max = greater(sample->request_rate_max, sample->request_rate);
+    sample->now_max = greater(sample->now_max, stats_sum(serving, stat_id, COUNTER_EXCHANGES_NOW));
+    sample->queued_max = greater(sample->queued_max,
+                                 stats_sum(serving, stat_id, COUNTER_QUEUED_NOW));
+    sample->sessions = sessions;
+    sample->requests = requests;
+}
+
+static void sample_backend(const struct tick *tick, const struct backend *backend)
+{
+    sample_take(tick, backend->stat_id, COUNTER_EXCHANGES);
+    for (size_t i = 0; i < backend->server_count; i++)
+        sample_take(tick, backend->servers[i].stat_id, COUNTER_EXCHANGES);
+
+    struct stats_sample *sample = &tick->samples->blocks[backend->stat_id];
+    bool up = stats_backend_up(backend);
+    if (tick->first) {
+        sample->up = up;
+        sample->changed_ms = tick->now_ms;
+    }
+    if (up == sample->up)
+        return;
+    if (up)
+        sample->down_total_ms += tick->now_ms - sample->changed_ms;
+    else
+        sample->downs++;
+    sample->up = up;
+    sample->changed_ms = tick->now_ms;
+}
+
+static void sample_process(const struct tick *tick, int64_t bytes_out)
+{
+    const struct serving *serving = tick->serving;
+    struct stats_samples *samples = tick->samples;
+    int64_t connections = atomic_load(&serving->total_connections);
+    uint64_t busy_us = 0;
+    for (unsigned i = 0; i < serving->worker_count; i++)
+        busy_us += atomic_load(&serving->workers[i].busy_us);
+
+    samples->connection_rate = tick_rate(tick, connections, samples->connections);
+    samples->connection_rate_max = greater(samples->connection_rate_max, samples->connection_rate);
+    samples->bytes_out_rate = tick_rate(tick, bytes_out, samples->bytes_out);
+    samples->idle_pct = 100;
+    if (!tick->first && busy_us > samples->busy_us && serving->worker_count > 0) {
+        int64_t busy = (int64_t)(busy_us - samples->busy_us) / 10;
+        int64_t pct = busy / tick->elapsed_ms / (int64_t)serving->worker_count;
+        samples->idle_pct = pct < 100 ? (int)(100 - pct) : 0;
+    }
+    samples->connections = connections;
+    samples->bytes_out = bytes_out;
+    samples->busy_us = busy_us;
+    samples->tick_ms = tick->now_ms;
+}
+
+/* The samples, made anew when there are none or the snapshot has other blocks. NULL: no memory. */
+static struct stats_samples *samples_of(struct serving *serving)
+{
+    size_t count = serving->snapshot->stat_count;
+    if (serving->samples != NULL && serving->samples->count == count)
+        return serving->samples;
+    stats_fini(serving);
+    struct stats_samples *samples = calloc(1,
+                                           sizeof(*samples) + count * sizeof(samples->blocks[0]));
+    if (samples != NULL)
+        samples->count = count;
+    serving->samples = samples;
+    return samples;
+}
+
+void stats_tick(struct serving *serving)
+{
+    struct stats_samples *samples = samples_of(serving);
+    if (samples == NULL)
+        return;
+    struct tick tick = {.serving = serving, .samples = samples, .now_ms = clock_mono_ms()};
+    tick.first = samples->tick_ms == 0;
+    tick.elapsed_ms = tick.now_ms - samples->tick_ms;
+    if (tick.elapsed_ms <= 0)
+        return;
+
+    const struct snapshot *snapshot = serving->snapshot;
+    int64_t bytes_out = 0;
+    for (size_t i = 0; i < snapshot->frontend_count; i++) {
+        const struct frontend *frontend = &snapshot->frontends[i];
+        sample_take(&tick, frontend->stat_id, COUNTER_CONNS);
+        bytes_out += stats_sum(serving, frontend->stat_id, COUNTER_BYTES_OUT);
+    }
+    for (size_t i = 0; i < snapshot->backend_count; i++)
+        sample_backend(&tick, snapshot->backends[i]);
+    sample_process(&tick, bytes_out);
+}
+
+void stats_fini(struct serving *serving)
+{
+    free(serving->samples);
+    serving->samples = NULL;
+}
