@@ -62,10 +62,6 @@ const traps = {
     conn.send(head('application/octet-stream', `Content-Length: ${body.length}`));
     await conn.drip(body);
   },
-  '1.x JSONP of a Buffer object': async (conn, sid) => {
-    const body = `___eio[3](${JSON.stringify(binaryPacket('0' + json(sid)))});`;
-    conn.send(head(text, `Content-Length: ${body.length}`, `Set-Cookie: io=${sid}; Path=/; HttpOnly\r\n`) + body);
-  },
   'spaces and another key order (other languages)': async (conn, sid) => {
     const body = `0{ "pingTimeout" : 20000 , "pingInterval" : 25000 , "upgrades" : [ "websocket" ] , "sid" : "${sid}" }`;
     conn.send(sized(body) + body);

@@ -28,6 +28,7 @@ defaults
   timeout http-request 10s
   retries 2
   option redispatch
+  option abortonclose
   retry-on conn-failure empty-response
 frontend main
   bind 127.0.0.1:${port}

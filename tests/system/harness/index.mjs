@@ -3,6 +3,7 @@
 import {test} from 'node:test';
 import {startLimpet, workerCounts} from './limpet.mjs';
 import {startHaproxy} from './haproxy.mjs';
+import {handshake, poll, post} from './polling.mjs';
 import {serverMap} from './servers.mjs';
 import {ms} from './timing.mjs';
 import {merge} from './yaml.mjs';
@@ -80,4 +81,33 @@ function direct(server) {
     url: () => server.url, address: () => server.address, port: () => server.port,
     stop: async () => {}, check() {}, stderr: '', lines: () => [], pid: server.pid,
   };
+}
+
+/* Health checks fast enough for tests; a stopped server is down within interval × fall + timeout. */
+export const fastHealth = {interval: '200ms', timeout: '200ms', rise: 1, fall: 2};
+export const downWithin = 200 * 2 + 200;
+
+/* Opens polling sessions until each server owns `each` of them: {app1: [sid, …], …}. */
+export async function sessionsOn(where, servers, each = 2, options = {}) {
+  const out = Object.fromEntries(servers.map(server => [server.name, []]));
+  for (let tries = 0; tries < 20 * servers.length * each; tries++) {
+    if (Object.values(out).every(list => list.length >= each)) return out;
+    const {sid, server} = await namedSession(where, options);
+    out[server].push(sid);
+  }
+  throw new Error(`sessions are spread badly: ${JSON.stringify(out)}`);
+}
+
+/* A raw polling session on a real server of version 3 or 4, and the name of that server. */
+export async function namedSession(where, options = {}) {
+  const {sid} = await handshake(where, options);
+  const joined = await post(where, sid, '40', options);
+  if (joined.status !== 200) throw new Error(`post of 40: ${joined.status} ${joined.text}`);
+  let text = '';
+  while (!text.includes('"server"')) {
+    const polled = await poll(where, sid, options);
+    if (polled.status !== 200) throw new Error(`poll: ${polled.status} ${polled.text}`);
+    text += polled.text;
+  }
+  return {sid, server: /"server":"(\w+)"/.exec(text)[1]};
 }
