@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The sid table: up to 64 shards in one memfd (sidmap_shard.c has the inside of one).
+ * The sid table: up to 64 shards in one memfd. Here: the memory, server names, lookups and holds.
+ * sidmap_bind.c binds, makes room and sweeps; sidmap_shard.c is the inside of a shard.
  *
  *   table_head │ shard 0: buckets, heap, slots │ shard 1: … │ …
  *   key, names,
  *   counts, locks
  *
  * The hash is keyed, and the key is in the memory, so that every process that maps the table agrees
- * on it and nobody else can choose collisions. Nobody ever holds two shard locks, except recount,
- * which takes them all in order.
- *
- * The bound is one number for the whole table: a place is taken under the lock of the shard that
- * the entry goes to. When there is none, the shard whose heap begins with the soonest time gives
- * one entry up (each shard publishes that time, so choosing takes no lock); its true soonest may
- * turn out later than another shard's, then that one is asked. Memory is bounded too: a shard has
- * slots for twice its share, and when long sids have used them up it gives up entries of its own.
+ * on it and nobody else can choose collisions. A request takes one shard's lock, for a lookup.
+ * Nobody ever holds two of them, except table_recount, which takes them all in order.
  *
  * Expired entries that nobody has swept yet count as used, but no lookup finds them, and they are
  * the first to be given up.
@@ -35,16 +30,6 @@
 
 static const char MAGIC[8] = "limpet\n"; // with its NUL
 static const uint32_t LAYOUT = 1;
-
-enum {
-    LOOK_PER_LOCK = 64,    /* heap items looked at before a lock is given up */
-    EVICT_EXACT_TRIES = 64 /* shards asked before the next best entry is taken */
-};
-
-struct sidmap {
-    struct table_head *table;
-    int fd;
-};
 
 /* ---- the memory ---- */
 
@@ -108,31 +93,6 @@ static bool table_valid(const struct table_head *table, size_t bytes)
            plan.slots_per_shard == table->slots_per_shard;
 }
 
-/* Counts what the shards really hold. Takes every lock. */
-static void recount(struct table_head *table)
-{
-    int64_t sessions[SIDMAP_SERVERS_MAX] = {0};
-    uint64_t used = 0;
-
-    for (uint32_t i = 0; i < table->shard_count; i++) {
-        struct shard shard = shard_view(table, i);
-        shard_lock(&shard);
-        used += shard.head->entries;
-        for (uint32_t at = 0; at < shard.head->high; at++)
-            if (slot_is_entry(&shard.slots[at]))
-                sessions[shard.slots[at].server]++;
-    }
-    atomic_store(&table->used, used);
-    for (size_t i = 0; i < SIDMAP_SERVERS_MAX; i++)
-        if (atomic_load_explicit(&table->sessions[i], memory_order_relaxed) != sessions[i])
-            atomic_store_explicit(&table->sessions[i], sessions[i], memory_order_relaxed);
-    atomic_store(&table->recount, false);
-    for (uint32_t i = 0; i < table->shard_count; i++) {
-        struct shard shard = shard_view(table, i);
-        shard_unlock(&shard);
-    }
-}
-
 /*
  * Drops all holds in a shard: those lifetimes start anew. The process that had the table before may
  * have crashed because it overwrote what it should not: index and heap are built anew too.
@@ -171,7 +131,7 @@ struct sidmap *sidmap_attach(int fd, bool reset_holds, int64_t now_ms)
             struct shard shard = shard_view(map->table, i);
             shard_reset(&shard, now_ms);
         }
-        recount(map->table);
+        table_recount(map->table);
     }
     return map;
 }
@@ -226,40 +186,6 @@ int sidmap_server_id(struct sidmap *map, struct span server_name)
 }
 
 /* ---- entries ---- */
-
-static bool key_fits(struct span sid)
-{
-    return sid.len >= 1 && sid.len <= SIDMAP_KEY_MAX;
-}
-
-static void sessions_add(struct table_head *table, uint32_t server, int64_t n)
-{
-    atomic_fetch_add_explicit(&table->sessions[server], n, memory_order_relaxed);
-}
-
-static struct shard shard_of(struct table_head *table, uint64_t hash)
-{
-    return shard_view(table, (uint32_t)hash & (table->shard_count - 1));
-}
-
-/* Removes and counts. Locked. */
-static void drop(struct shard *shard, uint32_t at)
-{
-    uint32_t server = shard->slots[at].server;
-    shard_remove(shard, at);
-    sessions_add(shard->table, server, -1);
-    atomic_fetch_sub_explicit(&shard->table->used, 1, memory_order_relaxed);
-}
-
-/* Drops an entry to make room. True when it was still alive. Locked. */
-static bool give_up(struct shard *shard, uint32_t at, int64_t now_ms)
-{
-    bool alive = slot_expires(&shard->slots[at]) > now_ms;
-    drop(shard, at);
-    if (alive)
-        atomic_fetch_add_explicit(&shard->table->evictions, 1, memory_order_relaxed);
-    return alive;
-}
 
 static bool live(const struct slot *slot, int64_t now_ms)
 {
@@ -324,7 +250,7 @@ void sidmap_drop(struct sidmap *map, struct sid_hold *hold)
     shard_lock(&shard);
     const struct slot *slot = &shard.slots[hold->slot];
     if (slot_is_entry(slot) && slot->generation == hold->generation)
-        drop(&shard, hold->slot);
+        shard_drop(&shard, hold->slot);
     shard_unlock(&shard);
 }
 
@@ -344,155 +270,6 @@ bool sidmap_peek(struct sidmap *map, struct span sid, int64_t now_ms, struct sid
     return hit;
 }
 
-/* ---- binding, and making room for it ---- */
-
-/* Takes one of the table's places. Locked: a place and its entry come under one lock, so that
- * recount sees both or neither. */
-static bool place_take(struct table_head *table)
-{
-    uint64_t used = atomic_load_explicit(&table->used, memory_order_relaxed);
-    do {
-        if (used >= table->max_entries)
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(&table->used, &used, used + 1,
-                                                    memory_order_relaxed, memory_order_relaxed));
-    return true;
-}
-
-/* The shard whose heap begins soonest; *second: how soon the next one does. False: all heaps are
- * empty. */
-static bool soonest_shard(struct table_head *table, uint32_t *index, uint64_t *second)
-{
-    uint64_t best = UINT64_MAX;
-    *second = UINT64_MAX;
-    for (uint32_t i = 0; i < table->shard_count; i++) {
-        uint64_t soonest = atomic_load_explicit(&table->shards[i].soonest, memory_order_relaxed);
-        if (soonest < best) {
-            *second = best;
-            best = soonest;
-            *index = i;
-        } else if (soonest < *second) {
-            *second = soonest;
-        }
-    }
-    return best != UINT64_MAX;
-}
-
-enum room { ROOM_NONE, ROOM_EXPIRED, ROOM_EVICTED };
-
-/*
- * Gives up the entry of the whole table that expires soonest. Times in heaps may lag, so a shard is
- * asked again and again, each time with some of its items corrected, until its soonest is the
- * table's; a table in which all are renewed all the time could take long for that, so that after
- * some tries the shard's own soonest will do.
- */
-static enum room make_room(struct table_head *table, int64_t now_ms)
-{
-    uint32_t index = 0;
-    uint64_t second;
-
-    for (int tries = 0; soonest_shard(table, &index, &second); tries++) {
-        struct shard shard = shard_view(table, index);
-        size_t budget = LOOK_PER_LOCK;
-        enum room room = ROOM_NONE;
-
-        shard_lock(&shard);
-        uint32_t at = shard_soonest(&shard, &budget);
-        if (at != NO_SLOT &&
-            (tries >= EVICT_EXACT_TRIES || (uint64_t)slot_expires(&shard.slots[at]) <= second))
-            room = give_up(&shard, at, now_ms) ? ROOM_EVICTED : ROOM_EXPIRED;
-        shard_unlock(&shard);
-        if (room != ROOM_NONE)
-            return room;
-    }
-    return ROOM_NONE;
-}
-
-/* Gives up entries of this shard until a sid of that size fits. Locked. */
-static uint32_t insert_evicting(struct shard *shard, uint64_t hash, struct span sid, int server_id,
-                                int64_t lifetime_ms, int64_t now_ms, bool *evicted)
-{
-    for (;;) {
-        uint32_t at = shard_insert(shard, hash, sid, server_id, lifetime_ms, now_ms);
-        if (at != NO_SLOT)
-            return at;
-        size_t budget = SIZE_MAX;
-        uint32_t victim = shard_soonest(shard, &budget);
-        if (victim == NO_SLOT)
-            return NO_SLOT;
-        if (give_up(shard, victim, now_ms))
-            *evicted = true;
-    }
-}
-
-/* The same sid again: keeps its holds, takes the rest from now. Locked. */
-static void rebind(struct shard *shard, uint32_t at, int server_id, int64_t lifetime_ms,
-                   int64_t now_ms)
-{
-    struct slot *slot = &shard->slots[at];
-
-    if (slot->server != (uint32_t)server_id) {
-        sessions_add(shard->table, slot->server, -1);
-        sessions_add(shard->table, (uint32_t)server_id, 1);
-        slot->server = (uint32_t)server_id & 0x3ff;
-    }
-    slot->kick = 0;
-    slot_set_created(slot, now_ms);
-    slot_set_lifetime(slot, lifetime_ms);
-    shard_renew(shard, at, now_ms);
-}
-
-/* One attempt under the shard's lock. SID_FULL: no place left. */
-static enum sid_bind try_bind(struct table_head *table, uint64_t hash, struct span sid,
-                              int server_id, int64_t lifetime_ms, int64_t now_ms)
-{
-    struct shard shard = shard_of(table, hash);
-    enum sid_bind answer = SID_FULL;
-
-    shard_lock(&shard);
-    uint32_t at = shard_find(&shard, hash, sid);
-    if (at != NO_SLOT) {
-        rebind(&shard, at, server_id, lifetime_ms, now_ms);
-        answer = SID_BOUND;
-    } else if (place_take(table)) {
-        bool evicted = false;
-        at = insert_evicting(&shard, hash, sid, server_id, lifetime_ms, now_ms, &evicted);
-        if (at != NO_SLOT) {
-            sessions_add(table, (uint32_t)server_id, 1);
-            answer = evicted ? SID_BOUND_EVICTED : SID_BOUND;
-        } else {
-            atomic_fetch_sub_explicit(&table->used, 1, memory_order_relaxed);
-            answer = SID_REFUSED; // not for lack of a place: its shard is full of held entries
-        }
-    }
-    shard_unlock(&shard);
-    return answer;
-}
-
-enum sid_bind sidmap_bind(struct sidmap *map, struct span sid, int server_id, int64_t lifetime_ms,
-                          int64_t now_ms)
-{
-    if (!key_fits(sid) || server_id < 0 || server_id >= SIDMAP_SERVERS_MAX)
-        return SID_REFUSED;
-    if (lifetime_ms <= 0)
-        lifetime_ms = SIDMAP_DEFAULT_LIFETIME_MS;
-    uint64_t hash = hash_keyed(&map->table->key, sid);
-    bool evicted = false;
-
-    for (;;) {
-        enum sid_bind answer = try_bind(map->table, hash, sid, server_id,
-                                        lifetime_ms + SIDMAP_SLACK_MS, now_ms);
-        if (answer == SID_REFUSED)
-            return SID_FULL;
-        if (answer != SID_FULL)
-            return evicted ? SID_BOUND_EVICTED : answer;
-        enum room room = make_room(map->table, now_ms);
-        if (room == ROOM_NONE)
-            return SID_FULL;
-        evicted = evicted || room == ROOM_EVICTED;
-    }
-}
-
 bool sidmap_remove(struct sidmap *map, struct span sid)
 {
     if (!key_fits(sid))
@@ -503,7 +280,7 @@ bool sidmap_remove(struct sidmap *map, struct span sid)
     shard_lock(&shard);
     uint32_t at = shard_find(&shard, hash, sid);
     if (at != NO_SLOT)
-        drop(&shard, at);
+        shard_drop(&shard, at);
     shard_unlock(&shard);
     return at != NO_SLOT;
 }
@@ -521,48 +298,6 @@ bool sidmap_mark_kick(struct sidmap *map, struct span sid)
         shard.slots[at].kick = 1;
     shard_unlock(&shard);
     return at != NO_SLOT;
-}
-
-/* ---- sweeping ---- */
-
-/* Removes what has expired in one shard. */
-static size_t shard_expire(struct shard *shard, int64_t now_ms, size_t *budget)
-{
-    size_t gone = 0;
-
-    while (*budget > 0 &&
-           atomic_load_explicit(&shard->head->soonest, memory_order_relaxed) <= (uint64_t)now_ms) {
-        size_t look = *budget < LOOK_PER_LOCK ? *budget : LOOK_PER_LOCK;
-        *budget -= look;
-        shard_lock(shard);
-        for (;;) {
-            uint32_t at = shard_soonest(shard, &look);
-            if (at == NO_SLOT || slot_expires(&shard->slots[at]) > now_ms)
-                break;
-            drop(shard, at);
-            gone++;
-        }
-        shard_unlock(shard);
-        *budget += look;
-    }
-    return gone;
-}
-
-size_t sidmap_expire(struct sidmap *map, int64_t now_ms, size_t budget)
-{
-    struct table_head *table = map->table;
-    size_t gone = 0;
-
-    if (atomic_load(&table->recount))
-        recount(table);
-    uint32_t first = atomic_load(&table->expire_at);
-    for (uint32_t i = 0; i < table->shard_count && budget > 0; i++) {
-        uint32_t index = (first + i) & (table->shard_count - 1);
-        struct shard shard = shard_view(table, index);
-        gone += shard_expire(&shard, now_ms, &budget);
-        atomic_store(&table->expire_at, index);
-    }
-    return gone;
 }
 
 /* ---- looking at it ---- */
@@ -631,7 +366,7 @@ void sidmap_clear(struct sidmap *map, int server_id)
         for (uint32_t at = 0; at < shard.head->high; at++)
             if (slot_is_entry(&shard.slots[at]) &&
                 (server_id < 0 || shard.slots[at].server == (uint32_t)server_id))
-                drop(&shard, at);
+                shard_drop(&shard, at);
         shard_unlock(&shard);
     }
 }

@@ -78,6 +78,11 @@ struct shard shard_view(struct table_head *table, uint32_t index)
     return shard;
 }
 
+struct shard shard_of(struct table_head *table, uint64_t hash)
+{
+    return shard_view(table, (uint32_t)hash & (table->shard_count - 1));
+}
+
 /* ---- slots ---- */
 
 static bool size_is_entry(uint32_t size)
@@ -355,9 +360,10 @@ uint32_t shard_insert(struct shard *shard, uint64_t hash, struct span sid, int s
     return at;
 }
 
-void shard_remove(struct shard *shard, uint32_t at)
+void shard_drop(struct shard *shard, uint32_t at)
 {
     struct slot *slot = &shard->slots[at];
+    uint32_t server = slot->server;
     uint32_t more = more_slots(slot->size);
     uint32_t more_at = more > 0 ? slot->more_at : NO_SLOT;
 
@@ -370,6 +376,8 @@ void shard_remove(struct shard *shard, uint32_t at)
         more_at = next;
     }
     shard->head->entries--;
+    sessions_add(shard->table, server, -1);
+    atomic_fetch_sub_explicit(&shard->table->used, 1, memory_order_relaxed);
 }
 
 void shard_renew(struct shard *shard, uint32_t at, int64_t now_ms)

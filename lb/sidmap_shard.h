@@ -111,11 +111,29 @@ struct shard {
     struct slot *slots;
 };
 
+struct sidmap {
+    struct table_head *table;
+    int fd;
+};
+
 /* Where everything lies, for that many entries; fills shard_count, *_per_shard and bytes. */
 void table_plan(struct table_head *head, size_t max_entries);
 /* Bytes that max_entries short sids touch. */
 size_t table_bytes_used_at_most(const struct table_head *head);
 struct shard shard_view(struct table_head *table, uint32_t index);
+struct shard shard_of(struct table_head *table, uint64_t hash);
+/* Counts anew what the shards really hold, and who owns it. Takes every lock. */
+void table_recount(struct table_head *table);
+
+/* May it be a key of the table? */
+static inline bool key_fits(struct span sid)
+{
+    return sid.len >= 1 && sid.len <= SIDMAP_KEY_MAX;
+}
+static inline void sessions_add(struct table_head *table, uint32_t server, int64_t n)
+{
+    atomic_fetch_add_explicit(&table->sessions[server], n, memory_order_relaxed);
+}
 
 void shard_lock_init(pthread_mutex_t *lock);
 /* Locks. A shard whose holder died is repaired first. */
@@ -130,8 +148,8 @@ uint32_t shard_find(const struct shard *shard, uint64_t hash, struct span sid);
 /* A new entry, unheld; NO_SLOT: not enough free slots. The caller counts it. */
 uint32_t shard_insert(struct shard *shard, uint64_t hash, struct span sid, int server,
                       int64_t lifetime_ms, int64_t now_ms);
-/* Takes the entry out. The caller counts it. */
-void shard_remove(struct shard *shard, uint32_t at);
+/* Takes the entry out, and counts it. */
+void shard_drop(struct shard *shard, uint32_t at);
 /* Restarts the lifetime. */
 void shard_renew(struct shard *shard, uint32_t at, int64_t now_ms);
 /* The unheld entry that expires first, exactly; NO_SLOT: none. Looks at no more than *budget heap
