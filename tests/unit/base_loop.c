@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The loop's order, its traps (closed in the same batch, scheduled late), timers, letters,
+ * lateness. */
+#include "base/loop.h"
+
+#include "base/clock.h"
+#include "base/thread.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct loop loop;
+static char order[64];
+
+static void note(char what)
+{
+    size_t len = strlen(order);
+    if (len + 1 < sizeof(order)) {
+        order[len] = what;
+        order[len + 1] = '\0';
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    order[0] = '\0';
+    return loop_init(&loop, NULL) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    loop_fini(&loop);
+    return 0;
+}
+
+struct end {
+    struct io io;
+    int peer;
+    int runs;
+    uint32_t events;
+    struct end *victim; /* to be closed by the first run */
+    bool again;
+};
+
+static void on_io(struct io *io, uint32_t events)
+{
+    struct end *end = container_of(io, struct end, io);
+    end->runs++;
+    end->events = events;
+    note('i');
+    if (end->victim)
+        loop_close(&loop, &end->victim->io);
+    if (end->again)
+        loop_again(&loop, io, EPOLLIN);
+}
+
+static void end_open(struct end *end)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    *end = (struct end){.peer = fds[1]};
+    io_init(&end->io, fds[0], on_io);
+    assert_true(loop_add(&loop, &end->io));
+    loop_turn(&loop, 0); // The first edge says that it is writable.
+    end->runs = 0;
+    order[0] = '\0';
+}
+
+static void end_close(struct end *end)
+{
+    loop_close(&loop, &end->io);
+    close(end->peer);
+}
+
+static void edges_come_once(void **state)
+{
+    (void)state;
+    struct end end;
+    end_open(&end);
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    loop_turn(&loop, 100);
+    loop_turn(&loop, 0);
+    assert_int_equal(end.runs, 1);
+    assert_true(end.events & EPOLLIN);
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    loop_turn(&loop, 100);
+    assert_int_equal(end.runs, 2);
+    end_close(&end);
+}
+
+static void levels_come_until_they_are_silenced(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    struct end end = {.peer = fds[1]};
+    io_init(&end.io, fds[0], on_io);
+    assert_true(loop_add_level(&loop, &end.io, EPOLLIN));
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    loop_turn(&loop, 100);
+    loop_turn(&loop, 100);
+    assert_int_equal(end.runs, 2);
+    assert_true(loop_change_level(&loop, &end.io, 0));
+    loop_turn(&loop, 0);
+    assert_int_equal(end.runs, 2);
+    assert_true(loop_change_level(&loop, &end.io, EPOLLIN));
+    loop_turn(&loop, 100);
+    assert_int_equal(end.runs, 3);
+    // Somebody else has the descriptor open too: closing must still end its events.
+    int copy = dup(end.io.fd);
+    loop_close(&loop, &end.io);
+    loop_turn(&loop, 0);
+    assert_int_equal(end.runs, 3);
+    close(copy);
+    close(end.peer);
+}
+
+static void a_closed_io_gets_no_event_of_the_same_batch(void **state)
+{
+    (void)state;
+    struct end ends[2];
+    end_open(&ends[0]);
+    end_open(&ends[1]);
+    ends[0].victim = &ends[1];
+    ends[1].victim = &ends[0];
+    assert_int_equal(write(ends[0].peer, "x", 1), 1);
+    assert_int_equal(write(ends[1].peer, "x", 1), 1);
+    loop_turn(&loop, 100);
+    assert_int_equal(ends[0].runs + ends[1].runs, 1);
+    end_close(&ends[0]);
+    end_close(&ends[1]);
+}
+
+static void a_closed_io_does_not_run_again(void **state)
+{
+    (void)state;
+    struct end ends[2];
+    end_open(&ends[0]);
+    end_open(&ends[1]);
+    loop_again(&loop, &ends[0].io, EPOLLIN);
+    loop_again(&loop, &ends[1].io, EPOLLIN);
+    ends[0].victim = &ends[1];
+    loop_turn(&loop, 100);
+    assert_int_equal(ends[0].runs, 1);
+    assert_int_equal(ends[1].runs, 0);
+    end_close(&ends[0]);
+    end_close(&ends[1]);
+}
+
+static void again_runs_next_turn_without_waiting(void **state)
+{
+    (void)state;
+    struct end end;
+    end_open(&end);
+    end.again = true;
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    loop_turn(&loop, 100);
+    assert_int_equal(end.runs, 1);
+    int64_t before = clock_mono_ms();
+    loop_turn(&loop, 5000);
+    loop_turn(&loop, 5000);
+    assert_true(clock_mono_ms() - before < 1000);
+    assert_int_equal(end.runs, 3);
+    assert_int_equal(end.events, EPOLLIN);
+    end_close(&end);
+}
+
+static void again_and_an_event_are_one_run(void **state)
+{
+    (void)state;
+    struct end end;
+    end_open(&end);
+    loop_again(&loop, &end.io, EPOLLPRI);
+    loop_again(&loop, &end.io, EPOLLRDHUP);
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    loop_turn(&loop, 100);
+    assert_int_equal(end.runs, 1);
+    assert_true((end.events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP)) ==
+                (EPOLLIN | EPOLLPRI | EPOLLRDHUP));
+    loop_turn(&loop, 0);
+    assert_int_equal(end.runs, 1);
+    end_close(&end);
+}
+
+static void removed_is_not_closed(void **state)
+{
+    (void)state;
+    struct end end;
+    end_open(&end);
+    loop_again(&loop, &end.io, EPOLLIN);
+    loop_remove(&loop, &end.io);
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    loop_turn(&loop, 0);
+    assert_int_equal(end.runs, 0);
+    char byte;
+    assert_int_equal(read(end.io.fd, &byte, 1), 1);
+    close(end.io.fd);
+    close(end.peer);
+}
+
+struct thing {
+    struct timer timer;
+    struct letter letter;
+    struct turn_hook hook;
+    struct grave grave;
+    int hooks;
+};
+
+static void on_timer(struct timer *timer)
+{
+    (void)timer;
+    note('t');
+}
+
+static void on_letter(struct letter *letter, void *receiver)
+{
+    (void)letter;
+    (void)receiver;
+    note('l');
+}
+
+static void on_hook(struct turn_hook *hook)
+{
+    struct thing *thing = container_of(hook, struct thing, hook);
+    note('h');
+    if (--thing->hooks > 0)
+        loop_at_turn_end(&loop, hook);
+}
+
+static void on_grave(struct grave *grave)
+{
+    (void)grave;
+    note('g');
+}
+
+static void a_turn_has_its_order(void **state)
+{
+    (void)state;
+    struct end end, again;
+    end_open(&end);
+    end_open(&again);
+    struct thing thing = {.letter.deliver = on_letter, .hook.fn = on_hook, .grave.fn = on_grave};
+    timer_init(&thing.timer, on_timer);
+    list_init(&thing.hook.node);
+    loop_bury(&loop, &thing.grave);
+    loop_at_turn_end(&loop, &thing.hook);
+    loop_at_turn_end(&loop, &thing.hook);
+    loop_again(&loop, &again.io, EPOLLIN);
+    assert_int_equal(write(end.peer, "x", 1), 1);
+    mailbox_post(&loop.mailbox, &thing.letter);
+    loop_timer_start(&loop, &thing.timer, 0);
+    loop_turn(&loop, 100);
+    assert_string_equal(order, "tliihg");
+    assert_int_equal(end.runs + again.runs, 2);
+    end_close(&end);
+    end_close(&again);
+}
+
+static void a_hook_that_comes_back_is_not_forgotten(void **state)
+{
+    (void)state;
+    struct thing thing = {.hook.fn = on_hook, .hooks = 3};
+    list_init(&thing.hook.node);
+    loop_at_turn_end(&loop, &thing.hook);
+    for (int i = 0; i < 3; i++)
+        loop_turn(&loop, -1); // Would wait for ever if it were.
+    assert_string_equal(order, "hhh");
+    assert_true(list_single(&thing.hook.node));
+}
+
+static void fini_buries_the_last(void **state)
+{
+    (void)state;
+    struct loop own;
+    struct thing thing = {.grave.fn = on_grave, .letter.deliver = on_letter};
+    assert_true(loop_init(&own, NULL));
+    loop_bury(&own, &thing.grave);
+    mailbox_post(&own.mailbox, &thing.letter);
+    loop_fini(&own);
+    assert_string_equal(order, "lg");
+}
+
+static void timers_are_not_early_and_hardly_late(void **state)
+{
+    (void)state;
+    struct thing thing;
+    timer_init(&thing.timer, on_timer);
+    int64_t start_us = loop.now_us;
+    loop_timer_start(&loop, &thing.timer, 20);
+    int turns = 0;
+    while (!order[0]) {
+        loop_turn(&loop, -1);
+        turns++;
+    }
+    assert_true(loop.now_us >= start_us / 1000 * 1000 + 20000);
+    assert_true(turns <= 4); // Slots of upper levels may come by; nothing spins.
+}
+
+static void *post_soon(void *letter)
+{
+    struct timespec soon = {.tv_nsec = 20 * 1000 * 1000};
+    nanosleep(&soon, NULL);
+    mailbox_post(&loop.mailbox, letter);
+    return NULL;
+}
+
+static void stop_letter(struct letter *letter, void *receiver)
+{
+    (void)letter;
+    (void)receiver;
+    loop_stop(&loop);
+}
+
+static void a_letter_wakes_and_stops_the_loop(void **state)
+{
+    (void)state;
+    struct letter letter = {.deliver = stop_letter};
+    pthread_t thread;
+    assert_true(thread_start(&thread, "poster", post_soon, &letter));
+    loop_run(&loop);
+    pthread_join(thread, NULL);
+    assert_true(loop.turns >= 1);
+}
+
+static void a_turn_after_a_long_hold_up_is_late(void **state)
+{
+    (void)state;
+    struct thing thing;
+    timer_init(&thing.timer, on_timer);
+    loop_timer_start(&loop, &thing.timer, 10);
+    loop_turn(&loop, 0);
+    assert_true(loop.woke_late_ms < 100);
+    struct timespec held = {.tv_nsec = 150 * 1000 * 1000};
+    nanosleep(&held, NULL); // What a stopped process looks like from inside.
+    loop_turn(&loop, -1);
+    assert_true(loop.woke_late_ms >= 100);
+    assert_string_equal(order, "t");
+    loop_turn(&loop, 0);
+    assert_true(loop.woke_late_ms < 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(edges_come_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(levels_come_until_they_are_silenced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_closed_io_gets_no_event_of_the_same_batch, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_closed_io_does_not_run_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(again_runs_next_turn_without_waiting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(again_and_an_event_are_one_run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(removed_is_not_closed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_turn_has_its_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hook_that_comes_back_is_not_forgotten, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(fini_buries_the_last, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(timers_are_not_early_and_hardly_late, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_letter_wakes_and_stops_the_loop, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_turn_after_a_long_hold_up_is_late, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
