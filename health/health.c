@@ -226,8 +226,8 @@ static void member_bad(struct member *member, bool refused)
     else if (status->bad >= fall)
         snprintf(how, sizeof(how), "after %d of %" PRId64 " failed checks", status->bad, fall);
     else if (status->bad > member->proven)
-        snprintf(how, sizeof(how), "after %d failed checks of a server not proven yet",
-                 status->bad);
+        snprintf(how, sizeof(how), "after %d of %" PRId64 " failed checks, not proven yet",
+                 status->bad, member->proven + 1);
     else
         return;
     member->refused = member->doubted = false;
