@@ -55,7 +55,7 @@ function plain(req, res) {
 }
 
 const server = http.createServer();
-const own = options.path ?? '/socket.io';
+const own = `${options.path ?? '/socket.io'}/`;
 // 1.x and newer take over the requests under their path and leave the rest to earlier listeners.
 server.on('request', (req, res) => {
   if (!req.url.startsWith(own)) plain(req, res);
