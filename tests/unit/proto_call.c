@@ -312,6 +312,7 @@ static void says_when_the_loop_itself_was_held_up(void **state)
     assert_true(got.result.loop_was_late);
 
     got.count = 0;
+    request = get_request(800); // Long enough that a busy machine does not make the loop late.
     assert_int_equal(run(&request), CALL_TIMEOUT);
     assert_false(got.result.loop_was_late);
 }
