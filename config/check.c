@@ -148,9 +148,6 @@ static void check_endpoint(const struct object *object, const char *address, boo
     struct span quoted = diag_quote(span_str(address));
     if (endpoint->kind == ENDPOINT_BAD)
         diag_at(object->diag, node, "bad address '%.*s': %s", SPAN_ARG(quoted), endpoint->error);
-    else if (!listening && endpoint->port == 0 && endpoint->addr.any.sa_family != AF_UNIX)
-        diag_at(object->diag, node, "bad address '%.*s': a server's port cannot be 0",
-                SPAN_ARG(quoted));
 }
 
 void check_listen(const struct object *object, struct config_listen *listen)
@@ -203,7 +200,8 @@ static void check_hash(const struct object *object, const struct backend_options
                 "'hash_on' must be query:NAME, header:NAME, cookie:NAME or path");
     if (!hash_on && balance && opt->balance == BALANCE_HASH)
         diag_at(object->diag, balance, "'balance: hash' needs 'hash_on', e.g. hash_on: path");
-    if (hash_on && !object_inherited(object, "hash_on") && opt->balance != BALANCE_HASH)
+    if (hash_on && opt->hash_on && !object_inherited(object, "hash_on") &&
+        opt->balance != BALANCE_HASH)
         diag_at(object->diag, hash_on, "'hash_on' is used with 'balance: hash' only");
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -76,8 +77,10 @@ static void syntax_error(struct loader *loader)
         int line, column;
         diag_locate(loader->diag->text, parser->problem_offset, &line, &column);
         bool control = strncmp(problem, "control", strlen("control")) == 0;
-        diag_add(loader->diag, line, column, "%s (0x%02x)", control ? problem : "invalid UTF-8",
-                 (unsigned)parser->problem_value);
+        char value[24] = "";
+        if (parser->problem_value >= 0) /* -1: the text ends inside a character */
+            snprintf(value, sizeof value, " (0x%02x)", (unsigned)parser->problem_value);
+        diag_add(loader->diag, line, column, "%s%s", control ? problem : "invalid UTF-8", value);
         return;
     }
     const char *hint = syntax_hint(loader, mark);

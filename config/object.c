@@ -64,6 +64,13 @@ static void read_default(struct object *object, const struct option *row)
     (void)good;
 }
 
+/* Documented values that an option does not have until they work. */
+static bool is_word_for_later(const struct option *row, struct span text)
+{
+    return row == section_find(&section_backend, "sid.mode") &&
+           (span_eq(text, SPAN("tag")) || span_eq(text, SPAN("prefix")));
+}
+
 static bool read_text(struct object *object, const struct option *row, const struct node *node)
 {
     char error[VALUE_ERROR_MAX];
@@ -72,7 +79,8 @@ static bool read_text(struct object *object, const struct option *row, const str
         return false;
     bool good = value_read(row, span_str(text), object->opt, error);
     if (!good)
-        diag_at(object->diag, node, "'%s' %s", row->path, error);
+        diag_at(object->diag, node, "'%s' %s%s", row->path, error,
+                is_word_for_later(row, span_str(text)) ? " (not supported by this version)" : "");
     free(text);
     return good;
 }

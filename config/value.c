@@ -72,7 +72,7 @@ static bool refuse_word(const struct choices *choices, struct span word, char *e
 /* ---- numbers ----------------------------------------------------------------------------------
  */
 
-static size_t digits(struct span text)
+static size_t digit_count(struct span text)
 {
     size_t n = 0;
     while (n < text.len && text.ptr[n] >= '0' && text.ptr[n] <= '9')
@@ -97,16 +97,18 @@ static bool to_int64(struct span text, int64_t factor, int64_t *out)
     return true;
 }
 
-static bool read_bounded(const struct option *option, struct span text, int64_t factor,
-                         int64_t *field, char *error)
+/* `digits` of `text` times `factor`, within the option's bounds. */
+static bool read_bounded(const struct option *option, struct span text, struct span digits,
+                         int64_t factor, int64_t *field, char *error)
 {
     char low[VALUE_TEXT_MAX], high[VALUE_TEXT_MAX];
     int64_t number;
-    bool fits = to_int64(text, factor, &number);
+    bool fits = to_int64(digits, factor, &number);
     bool bounded = option->min != 0 || option->max != 0;
     if (bounded && (!fits || number < option->min || number > option->max))
-        return refuse(error, "must be between %s and %s", value_format(option, option->min, low),
-                      value_format(option, option->max, high));
+        return refuse(error, "must be between %s and %s, not '%.*s'",
+                      value_format(option, option->min, low),
+                      value_format(option, option->max, high), QUOTED(text));
     if (!fits)
         return refuse(error, "is too large a number: '%.*s'", QUOTED(text));
     *field = number;
@@ -119,19 +121,19 @@ static bool read_int(const struct option *option, struct span text, int64_t *fie
         *field = 0;
         return true;
     }
-    if (text.len == 0 || digits(text) != text.len)
+    if (text.len == 0 || digit_count(text) != text.len)
         return refuse(error, "must be %sa whole number, not '%.*s'",
                       option->type == OPTION_AUTO_INT ? "auto or " : "", QUOTED(text));
-    return read_bounded(option, text, 1, field, error);
+    return read_bounded(option, text, text, 1, field, error);
 }
 
 static bool read_size(const struct option *option, struct span text, int64_t *field, char *error)
 {
-    size_t n = digits(text);
+    size_t n = digit_count(text);
     struct span number = span_upto(text, n), name = span_trim(span_from(text, n));
     const struct unit *unit = unit_find(sizes, name);
     if (n > 0 && (name.len == 0 || unit))
-        return read_bounded(option, number, unit ? unit->factor : 1, field, error);
+        return read_bounded(option, text, number, unit ? unit->factor : 1, field, error);
     if (n > 0 && name.len == 1 && strchr("kKmMgGtT", name.ptr[0])) {
         int letter = name.ptr[0] & ~0x20;
         return refuse(error, "needs a whole unit: write %.*s%ciB (1024) or %.*s%cB (1000)",
@@ -143,11 +145,11 @@ static bool read_size(const struct option *option, struct span text, int64_t *fi
 static bool read_duration(const struct option *option, struct span text, int64_t *field,
                           char *error)
 {
-    size_t n = digits(text);
+    size_t n = digit_count(text);
     struct span number = span_upto(text, n), name = span_trim(span_from(text, n));
     const struct unit *unit = unit_find(durations, name);
     if (n > 0 && unit)
-        return read_bounded(option, number, unit->factor, field, error);
+        return read_bounded(option, text, number, unit->factor, field, error);
     if (n > 0 && name.len == 0)
         return refuse(error, "needs a unit: write %.*ss for seconds or %.*sms for milliseconds",
                       QUOTED(number), QUOTED(number));
@@ -164,7 +166,7 @@ static bool read_rate(struct span text, struct rate *field, char *error)
     struct rate rate = {0, 1000};
     bool good = to_int64(events, 1, &rate.events) && rate.events <= 1000000000;
     if (per.ptr) {
-        size_t n = digits(per);
+        size_t n = digit_count(per);
         const struct unit *unit = unit_find(durations, span_from(per, n));
         struct span times = n > 0 ? span_upto(per, n) : SPAN("1");
         good = good && unit && to_int64(times, unit->factor, &rate.per_ms) && rate.per_ms > 0;
