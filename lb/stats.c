@@ -143,7 +143,7 @@ static void sample_backend(const struct tick *tick, const struct backend *backen
     bool up = stats_backend_up(backend);
     if (tick->first) {
         sample->up = up;
-        sample->changed_ms = tick->now_ms;
+        sample->changed_ms = tick->serving->started_ms;
     }
     if (up == sample->up)
         return;

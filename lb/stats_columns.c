@@ -18,8 +18,6 @@
 
 #include <string.h>
 
-#define NOTHING INT64_MIN /* a number that is not there: an empty column */
-
 /* ---- numbers ---- */
 
 static int64_t sum(const struct stats_row *row, enum counter id)
@@ -43,7 +41,7 @@ static int64_t sessions_now(const struct stats_row *row)
     case STATS_SERVER:
         return atomic_load(&row->server->inflight);
     }
-    return NOTHING;
+    return STATS_NOTHING;
 }
 
 static int64_t sessions_max(const struct stats_row *row)
@@ -63,16 +61,16 @@ static int64_t sessions_limit(const struct stats_row *row)
         return row->frontend->config->opt.max_connections;
     if (row->type == STATS_SERVER) {
         int limit = atomic_load(&row->server->max_connections);
-        return limit > 0 ? limit : NOTHING;
+        return limit > 0 ? limit : STATS_NOTHING;
     }
     int64_t limit = 0;
     for (size_t i = 0; i < row->backend->server_count; i++) {
         int one = atomic_load(&row->backend->servers[i].max_connections);
         if (one <= 0)
-            return NOTHING;
+            return STATS_NOTHING;
         limit += one;
     }
-    return limit > 0 ? limit : NOTHING;
+    return limit > 0 ? limit : STATS_NOTHING;
 }
 
 static int64_t sessions_total(const struct stats_row *row)
@@ -139,50 +137,6 @@ static int64_t backup(const struct stats_row *row)
     return usable_count(row->backend, true);
 }
 
-static int64_t checks_failed(const struct stats_row *row)
-{
-    return row->health != NULL ? (int64_t)row->health->failed_checks : NOTHING;
-}
-
-static int64_t downs(const struct stats_row *row)
-{
-    if (row->type == STATS_BACKEND)
-        return row->sample.downs;
-    return row->health != NULL ? (int64_t)row->health->downs : NOTHING;
-}
-
-static int64_t last_change_s(const struct stats_row *row)
-{
-    int64_t since_start = row->now_ms - row->serving->started_ms;
-    if (row->type == STATS_BACKEND)
-        return (row->sample.downs > 0 || !row->sample.up ? row->now_ms - row->sample.changed_ms
-                                                         : since_start) /
-               1000;
-    int64_t changed = atomic_load(&row->server->changed_ms);
-    int64_t since = changed > 0 ? row->wall_ms - changed : since_start;
-    return since > 0 ? since / 1000 : 0;
-}
-
-int64_t stats_downtime_ms(const struct stats_row *row)
-{
-    if (row->type == STATS_BACKEND) {
-        const struct stats_sample *sample = &row->sample;
-        bool down = !sample->up && sample->changed_ms > 0;
-        return sample->down_total_ms + (down ? row->now_ms - sample->changed_ms : 0);
-    }
-    if (row->health == NULL)
-        return 0;
-    bool down = row->health->state == HEALTH_DOWN;
-    return row->health->down_total_ms + (down ? row->now_ms - row->health->changed_ms : 0);
-}
-
-static int64_t downtime_s(const struct stats_row *row)
-{
-    if (row->type == STATS_SERVER && row->health == NULL)
-        return NOTHING;
-    return stats_downtime_ms(row) / 1000;
-}
-
 int stats_iid(const struct stats_row *row)
 {
     return row->type == STATS_FRONTEND ? 2 * row->frontend->index + 2 : 2 * row->backend->index + 3;
@@ -203,7 +157,7 @@ static int64_t throttle(const struct stats_row *row)
 {
     int64_t full = row->server->config->opt.weight * SERVER_WEIGHT_SCALE;
     int64_t now = atomic_load(&row->server->weight_now);
-    return now > 0 && now < full ? now * 100 / full : NOTHING;
+    return now > 0 && now < full ? now * 100 / full : STATS_NOTHING;
 }
 
 static int64_t type(const struct stats_row *row)
@@ -229,50 +183,6 @@ static int64_t request_rate(const struct stats_row *row)
 static int64_t request_rate_max(const struct stats_row *row)
 {
     return row->sample.request_rate_max;
-}
-
-static int64_t check_code(const struct stats_row *row)
-{
-    return row->health != NULL && row->health->code > 0 ? row->health->code : NOTHING;
-}
-
-static int64_t check_duration(const struct stats_row *row)
-{
-    return row->health != NULL && row->health->duration_ms >= 0 ? row->health->duration_ms
-                                                                : NOTHING;
-}
-
-static int64_t check_rise(const struct stats_row *row)
-{
-    return row->health != NULL ? row->backend->config->opt.health_rise : NOTHING;
-}
-
-static int64_t check_fall(const struct stats_row *row)
-{
-    return row->health != NULL ? row->backend->config->opt.health_fall : NOTHING;
-}
-
-/* Checks that count, of rise or fall: a server that is down has `good` of rise, one that is up has
- * lost `bad` of fall. */
-static int64_t checks_good(const struct stats_row *row)
-{
-    int64_t rise = row->backend->config->opt.health_rise, good = row->health->good;
-    return good < rise ? good : rise - 1;
-}
-
-static int64_t checks_left(const struct stats_row *row)
-{
-    int64_t left = row->backend->config->opt.health_fall - row->health->bad;
-    return left > 0 ? left : 1;
-}
-
-static int64_t check_health(const struct stats_row *row)
-{
-    if (row->health == NULL)
-        return NOTHING;
-    if (row->health->state == HEALTH_DOWN)
-        return checks_good(row);
-    return row->backend->config->opt.health_rise + checks_left(row) - 1;
 }
 
 static int64_t last_session_s(const struct stats_row *row)
@@ -338,67 +248,6 @@ static void service_name(const struct stats_row *row, struct text *out)
         text_add(out, span_str(row->server->name));
         return;
     }
-}
-
-static void status_down(const struct stats_row *row, struct text *out)
-{
-    if (row->health != NULL && row->health->good > 0)
-        text_addf(out, "DOWN %d/%d", (int)checks_good(row),
-                  (int)row->backend->config->opt.health_rise);
-    else
-        text_add(out, SPAN("DOWN"));
-}
-
-/* Of a server that gets new sessions. */
-static void status_up(const struct stats_row *row, struct text *out)
-{
-    if (atomic_load(&row->server->health) == SERVER_UNCHECKED)
-        text_add(out, SPAN("no check"));
-    else if (row->health != NULL && row->health->bad > 0)
-        text_addf(out, "UP %d/%d", (int)checks_left(row),
-                  (int)row->backend->config->opt.health_fall);
-    else
-        text_add(out, SPAN("UP"));
-}
-
-/* As HAProxy: maintenance hides a failure, a failure hides a drain; weight 0 is a drain. */
-static void status(const struct stats_row *row, struct text *out)
-{
-    if (row->type == STATS_FRONTEND) {
-        text_add(out, SPAN("OPEN"));
-        return;
-    }
-    if (row->type == STATS_BACKEND) {
-        text_add(out, stats_backend_up(row->backend) ? SPAN("UP") : SPAN("DOWN"));
-        return;
-    }
-    int admin = atomic_load(&row->server->admin);
-    if (admin == SERVER_MAINT)
-        text_add(out, SPAN("MAINT"));
-    else if (atomic_load(&row->server->health) == SERVER_DOWN)
-        status_down(row, out);
-    else if (admin == SERVER_DRAIN || row->server->config->opt.weight == 0)
-        text_add(out, SPAN("DRAIN"));
-    else
-        status_up(row, out);
-}
-
-static void check_status(const struct stats_row *row, struct text *out)
-{
-    if (row->health != NULL)
-        text_add(out, span_str(check_status_word(row->health->check)));
-}
-
-static void check_detail(const struct stats_row *row, struct text *out)
-{
-    if (row->health != NULL)
-        stats_add_plain(out, span_str(row->health->detail));
-}
-
-static void check_text(const struct stats_row *row, struct text *out)
-{
-    if (row->health != NULL)
-        stats_add_plain(out, span_str(check_status_text(row->health->check)));
 }
 
 static void address(const struct stats_row *row, struct text *out)
@@ -485,14 +334,14 @@ static const struct column columns[] = {
     {"eresp", B | S, COUNTED(RESPONSE_ERRORS)},
     {"wretr", B | S, COUNTED(RETRIES)},
     {"wredis", B | S, COUNTED(REDISPATCHES)},
-    {"status", F | B | S, TEXT(status)},
+    {"status", F | B | S, TEXT(stats_status)},
     {"weight", B | S, NUMBER(weight)},
     {"act", B | S, NUMBER(active)},
     {"bck", B | S, NUMBER(backup)},
-    {"chkfail", S, NUMBER(checks_failed)},
-    {"chkdown", B | S, NUMBER(downs)},
-    {"lastchg", B | S, NUMBER(last_change_s)},
-    {"downtime", B | S, NUMBER(downtime_s)},
+    {"chkfail", S, NUMBER(stats_checks_failed)},
+    {"chkdown", B | S, NUMBER(stats_downs)},
+    {"lastchg", B | S, NUMBER(stats_last_change_s)},
+    {"downtime", B | S, NUMBER(stats_downtime_s)},
     {"qlimit", NEVER},
     {"pid", F | B | S, CONSTANT(1)},
     {"iid", F | B | S, NUMBER(iid)},
@@ -504,9 +353,9 @@ static const struct column columns[] = {
     {"rate", F | B | S, NUMBER(rate)},
     {"rate_lim", F, CONSTANT(0)},
     {"rate_max", F | B | S, NUMBER(rate_max)},
-    {"check_status", S, TEXT(check_status)},
-    {"check_code", S, NUMBER(check_code)},
-    {"check_duration", S, NUMBER(check_duration)},
+    {"check_status", S, TEXT(stats_check_status)},
+    {"check_code", S, NUMBER(stats_check_code)},
+    {"check_duration", S, NUMBER(stats_check_duration)},
     {"hrsp_1xx", F | B | S, COUNTED(RESPONSES_1XX)},
     {"hrsp_2xx", F | B | S, COUNTED(RESPONSES_2XX)},
     {"hrsp_3xx", F | B | S, COUNTED(RESPONSES_3XX)},
@@ -524,7 +373,7 @@ static const struct column columns[] = {
     {"comp_byp", F | B, CONSTANT(0)},
     {"comp_rsp", F | B, CONSTANT(0)},
     {"lastsess", B | S, NUMBER(last_session_s)},
-    {"last_chk", S, TEXT(check_detail)},
+    {"last_chk", S, TEXT(stats_check_detail)},
     {"last_agt", NEVER},
     {"qtime", B | S, NUMBER(queue_time)},
     {"ctime", B | S, NUMBER(connect_time)},
@@ -533,11 +382,11 @@ static const struct column columns[] = {
     {"agent_status", NEVER},
     {"agent_code", NEVER},
     {"agent_duration", NEVER},
-    {"check_desc", S, TEXT(check_text)},
+    {"check_desc", S, TEXT(stats_check_text)},
     {"agent_desc", NEVER},
-    {"check_rise", S, NUMBER(check_rise)},
-    {"check_fall", S, NUMBER(check_fall)},
-    {"check_health", S, NUMBER(check_health)},
+    {"check_rise", S, NUMBER(stats_check_rise)},
+    {"check_fall", S, NUMBER(stats_check_fall)},
+    {"check_health", S, NUMBER(stats_check_health)},
     {"agent_rise", NEVER},
     {"agent_fall", NEVER},
     {"agent_health", NEVER},
@@ -597,7 +446,7 @@ static bool counter_follows(enum counter id)
 
 static void add_number(struct text *out, int64_t value)
 {
-    if (value != NOTHING)
+    if (value != STATS_NOTHING)
         text_addf(out, "%lld", (long long)value);
 }
 

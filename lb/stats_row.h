@@ -48,9 +48,26 @@ struct stats_row {
 void stats_columns_head(struct text *out);
 void stats_columns_row(const struct stats_row *row, struct text *out);
 
+/* A number that is not there: an empty column. */
+#define STATS_NOTHING INT64_MIN
+
+/* Values of columns: stats_health.c. */
+int64_t stats_checks_failed(const struct stats_row *row);
+int64_t stats_downs(const struct stats_row *row);
+int64_t stats_last_change_s(const struct stats_row *row);
+int64_t stats_downtime_s(const struct stats_row *row);
+int64_t stats_check_code(const struct stats_row *row);
+int64_t stats_check_duration(const struct stats_row *row);
+int64_t stats_check_rise(const struct stats_row *row);
+int64_t stats_check_fall(const struct stats_row *row);
+int64_t stats_check_health(const struct stats_row *row);
+void stats_status(const struct stats_row *row, struct text *out);
+void stats_check_status(const struct stats_row *row, struct text *out);
+void stats_check_detail(const struct stats_row *row, struct text *out);
+void stats_check_text(const struct stats_row *row, struct text *out);
+
 bool stats_backend_up(const struct backend *backend);
 int stats_iid(const struct stats_row *row);
-int64_t stats_downtime_ms(const struct stats_row *row);
 /* Bytes of ours for a column: commas, quotes and control characters become spaces. */
 void stats_add_plain(struct text *out, struct span bytes);
 
