@@ -15,6 +15,9 @@ if(LIMPET_SANITIZE)
   set(sanitize -fsanitize=${LIMPET_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_compile_options(${sanitize} -g -O1)
   add_link_options(${sanitize})
+  if(LIMPET_FUZZ) # libraries, too, count their coverage
+    add_compile_options(-fsanitize=fuzzer-no-link)
+  endif()
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
   add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
     -fstack-protector-strong -fstack-clash-protection -fPIE)
