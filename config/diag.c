@@ -144,7 +144,8 @@ static bool known(const struct problems *problems, int line, int column, const c
     return false;
 }
 
-static void add(struct diag *diag, int line, int column, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void add(struct diag *diag, int line, int column,
+                                                      const char *format, va_list args)
 {
     char raw[2048];
     int len = vsnprintf(raw, sizeof raw, format, args);
