@@ -106,7 +106,6 @@ void request_read(struct flow *flow)
     switch (head_parse_request(&worker->head, buf_bytes(&flow->client.in), &flow->seen, limits, &error)) {
     case HEAD_MORE:
         flow->client.in_limit = limits->header_bytes + 8; /* with the empty lines that may come before */
-        conn_resume(&flow->client);
         return;
     case HEAD_BAD:
         log_debug("request refused: %s frontend=%s", error.reason, flow->listener->frontend->name);
@@ -296,7 +295,6 @@ static void request_body(struct exchange *x)
     }
     flow->client.in_limit = x->head_bytes + GATHER_MAX + BUF_SMALL;
     flow_enter(flow, FLOW_GATHER);
-    conn_resume(&flow->client);
 }
 
 void request_gather(struct flow *flow)
@@ -310,7 +308,6 @@ void request_gather(struct flow *flow)
         return;
     }
     body_deadline(x);
-    conn_resume(&flow->client);
 }
 
 /* ---- a streamed body ---------------------------------------------------------------------------- */

@@ -361,7 +361,6 @@ static void response_read_head(struct exchange *x)
         x->seen = (uint32_t)seen;
         if (result == HEAD_MORE) {
             up->in_limit = HEAD_MOST + 1;
-            conn_resume(up);
             return;
         }
         if (result == HEAD_BAD) {
