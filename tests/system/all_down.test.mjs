@@ -24,16 +24,18 @@ behaviour('all servers are killed and started again', {limpetOnly: true}, async 
   await eventually('the client is back', () => client.connected && client.connects === 2, {within: 10000});
 });
 
-behaviour('all servers down before any check has noticed', {limpetOnly: true}, async (t, {workers}) => {
+behaviour('all servers down before any check has noticed, default checks', {limpetOnly: true}, async (t, {workers}) => {
   const servers = await startServers(t, 3, 4);
-  const front = await balance(t, servers, {backend: {health: {interval: '60s'}}}, {workers});
+  const front = await balance(t, servers, {}, {workers});
   assert.equal((await ask(front.address(), 'GET', '/who')).status, 200);
   await Promise.all(servers.map(server => server.kill()));
   const before = performance.now();
   const answer = await ask(front.address(), 'GET', '/who');
   assert.equal(answer.status, 503);
+  assert.match(answer.header('retry-after'), /^\d+$/);
   assert.ok(performance.now() - before < ms(1000));
   await Promise.all(servers.map(server => server.restart()));
-  // A server whose connections were refused is probed in quick succession, not after a minute.
+  const back = performance.now();
   await eventually('it works again', async () => (await ask(front.address(), 'GET', '/who')).status === 200, {within: 10000});
+  assert.ok(performance.now() - back < ms(2000 + 500), 'one check interval and half a second');
 });

@@ -126,6 +126,7 @@ const base = (dir, workers) => ({
  * strace), expectFailure (do not wait for the ready line).
  */
 export async function startLimpet(t, config, {workers = 1, env = {}, wrap = [], args, expectFailure = false} = {}) {
+  if (!fs.existsSync(binary)) throw new Error(`there is no ${binary}: build it, or set LIMPET_BIN`);
   const dir = tempDir(null);
   const file = path.join(dir, 'limpet.yaml');
   const text = typeof config === 'string' ? config.replaceAll('@DIR@', dir) : toYaml(merge(base(dir, workers), config));

@@ -15,7 +15,7 @@ export function pollPath(sid, {eio = 4, path = '/socket.io/', transport = 'polli
 
 /* The JSON of a handshake body, wherever it stands in it (EIO4, EIO3, 1.x binary, JSONP). */
 export function parseHandshake(body) {
-  const text = body.toString('latin1');
+  const text = body.toString('utf8');
   const jsonp = /^___eio\[\d+\]\((".*")\);?$/s.exec(text);
   const inner = jsonp ? JSON.parse(jsonp[1]) : text;
   const start = inner.indexOf('{');
