@@ -27,6 +27,7 @@ enum {
     SHARDS = 64,
     ENTRIES_PER_SHARD_MAX = 16384, /* a million addresses in all */
     BUCKETS_FIRST = 16,
+    SWEEP_MS = 500, /* between two sweeps of a full shard */
 };
 
 struct entry {
@@ -43,7 +44,8 @@ struct shard {
         *buckets; /* power of two of them; grown when there are more entries than buckets */
     size_t bucket_count;
     size_t used;
-    int64_t now_ns; /* the latest time that anybody told it */
+    int64_t now_ns;      /* the latest time that anybody told it */
+    int64_t sweep_at_ns; /* a full shard is not swept again before: a flood must not make it walk */
 };
 
 struct limits {
@@ -146,6 +148,7 @@ static bool entry_idle(const struct entry *entry, int64_t now_ns)
 
 static void shard_sweep(struct shard *shard, int64_t now_ns)
 {
+    shard->sweep_at_ns = now_ns + SWEEP_MS * NS_PER_MS;
     for (size_t at = 0; at < shard->bucket_count; at++) {
         struct entry **link = &shard->buckets[at];
         while (*link) {
@@ -190,7 +193,8 @@ static struct entry *entry_get(const struct limits *limits, struct shard *shard,
     if (*link)
         return *link;
     if (shard->used >= ENTRIES_PER_SHARD_MAX) {
-        shard_sweep(shard, shard->now_ns);
+        if (shard->now_ns >= shard->sweep_at_ns)
+            shard_sweep(shard, shard->now_ns);
         if (shard->used >= ENTRIES_PER_SHARD_MAX)
             return NULL;
     } else if (shard->used >= shard->bucket_count) {
