@@ -648,6 +648,8 @@ static void try_again(struct exchange *x, bool same_server)
     flow_count(flow, COUNTER_REDISPATCHES, 1);
     x->redispatched = true;
     x->fresh = false;
+    if (x->cookie_server == server)
+        x->cookie_server = NULL; /* the cookie leads nowhere: the client gets another */
     exchange_leave(x, false);
     request_balance(x, false);
 }
