@@ -248,6 +248,6 @@ void bindings_print(const struct bindings *bindings, const struct config *config
     for (size_t i = 0; i < bindings->count; i++)
         fprintf(out, " %s=%s", bindings->list[i].frontend->name,
                 addr_format(&bindings->list[i].addr, text));
-    if (bindings->admin_fd >= 0)
+    if (config->admin.socket)
         fprintf(out, " admin.socket=%s", config->admin.socket);
 }

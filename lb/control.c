@@ -21,6 +21,7 @@
 #include "lb/drain.h"
 #include "lb/line.h"
 #include "lb/signals.h"
+#include "lb/stats.h"
 #include "lb/watch.h"
 
 #include <errno.h>
@@ -158,6 +159,7 @@ static void control_sweep(struct timer *timer)
     }
     if (limits)
         shelf_trim(control->shelf);
+    stats_tick(control->serving);
     loop_timer_start(&control->loop, timer, SWEEP_MS);
 }
 

@@ -19,6 +19,7 @@
 #include "lb/identity.h"
 #include "lb/line.h"
 #include "lb/notify.h"
+#include "lb/stats.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -172,6 +173,7 @@ static void serving_free(struct serving *serving)
     for (unsigned i = 0; i < serving->worker_count; i++)
         worker_fini(&serving->workers[i]);
     control_free(serving->control);
+    stats_fini(serving);
     log_stop();
     log_sink_close(serving->access);
     snapshot_free(serving->snapshot);
