@@ -195,15 +195,23 @@ static enum written session_write(struct session *session)
     return WRITTEN_ALL;
 }
 
+/* It moved: its time begins anew. */
+static void session_wake(struct session *session)
+{
+    loop_timer_start(session->admin->loop, &session->idle, session->caller.timeout_ms);
+}
+
 /* Goes on as far as it can: answers, commands, lines, the end. */
 static void session_go_on(struct session *session)
 {
+    bool consumed = false;
     for (;;) {
         switch (session_write(session)) {
         case WRITTEN_FAILED:
             session_end(session);
             return;
         case WRITTEN_SOME:
+            session_wake(session);
             return;
         case WRITTEN_ALL:
             break;
@@ -215,16 +223,15 @@ static void session_go_on(struct session *session)
         session->answered = session_run_next(session);
         if (!session->answered)
             break;
+        consumed = true;
     }
-    if (session->eof)
+    if (session->eof) {
         session_end(session);
-    else
+        return;
+    }
+    session_wake(session);
+    if (consumed) // Not otherwise: it would tell of the same beginning of a line for ever.
         conn_resume(&session->conn);
-}
-
-static void session_wake(struct session *session)
-{
-    loop_timer_start(session->admin->loop, &session->idle, session->caller.timeout_ms);
 }
 
 /* ---- conn's events ---- */
@@ -246,7 +253,6 @@ static void session_on_bytes(struct conn *conn)
         conn_consume(conn, buf_len(&conn->in));
         return;
     }
-    session_wake(session);
     if (session->sent == 0)
         session_go_on(session);
 }
@@ -254,10 +260,8 @@ static void session_on_bytes(struct conn *conn)
 static void session_on_drained(struct conn *conn)
 {
     struct session *session = session_of(conn);
-    if (session->lingering)
-        return;
-    session_wake(session);
-    session_go_on(session);
+    if (!session->lingering)
+        session_go_on(session);
 }
 
 static void session_on_eof(struct conn *conn)
