@@ -263,8 +263,8 @@ static size_t leading_digits(struct span s)
 }
 
 /*
- * NAME 7]("…");  →  the literal's text, decoded into `text`. FOUND: *body is now that text, *whole
- * says whether the literal ended; NOT: no such script.
+ * NAME 7]("…");  →  *body becomes the literal's text, decoded into `text`, as far as it is there
+ * and good; *whole: no more of it will come. NOT: no such script, *body stays.
  */
 static enum eio_parse open_script(struct span *body, struct span name, struct text *text,
                                   bool *whole)
@@ -275,12 +275,11 @@ static enum eio_parse open_script(struct span *body, struct span name, struct te
         return taken;
     rest = span_from(rest, leading_digits(rest));
     taken = take_literal(&rest, SPAN("]("));
-    if (taken != EIO_PARSE_FOUND)
+    if (taken == EIO_PARSE_MORE)
         return taken;
-    struct json json = {rest.ptr, rest.ptr + rest.len, EIO_PARSE_FOUND};
-    *whole = json_string(&json, text);
-    if (json.state == EIO_PARSE_NOT || text->overflow)
-        return EIO_PARSE_NOT;
+    struct json json = {rest.ptr, rest.ptr + rest.len, taken};
+    json_string(&json, text);
+    *whole = json.state != EIO_PARSE_MORE;
     *body = span_of(text->out, text->len);
     return EIO_PARSE_FOUND;
 }

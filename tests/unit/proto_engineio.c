@@ -214,6 +214,10 @@ static void bodies_without_a_handshake(void **state)
     not_a_handshake(":60:60:x", true);
     not_a_handshake("a:b:60:x", true);
     not_a_handshake("io.j[0](\"abc\");", true);
+    not_a_handshake("io.j[0](\"abc\\u00zz:60:60:\");", true);
+    not_a_handshake("io.j[0](abc:60:60:", true);
+    // What stands behind a handshake does not matter, be it broken or not yet there.
+    FINDS("io.j[0](\"abc:60:60:\\u00zz\");", true, "abc", 60000, 60000);
     char *body = malloc(9001);
     assert_non_null(body);
     memset(body, 'x', 9000);
