@@ -40,8 +40,7 @@ struct entry {
 
 struct shard {
     _Alignas(64) pthread_mutex_t lock;
-    struct entry *
-        *buckets; /* power of two of them; grown when there are more entries than buckets */
+    struct entry **buckets; /* a power of two; grown when there are more entries than buckets */
     size_t bucket_count;
     size_t used;
     int64_t now_ns;      /* the latest time that anybody told it */

@@ -12,8 +12,8 @@
 #include "lb/sidmap_shard.h"
 
 enum {
-    LOOK_PER_LOCK = 64,    /* heap items looked at before a lock is given up */
-    EVICT_EXACT_TRIES = 64 /* shards asked before the next best entry is taken */
+    LOOK_PER_LOCK = 64, /* heap items looked at before a lock is given up */
+    EXACT_TRIES = 16    /* shards asked before one of the soonest will do */
 };
 
 /* ---- counts ---- */
@@ -92,8 +92,9 @@ enum room { ROOM_NONE, ROOM_EXPIRED, ROOM_EVICTED };
 /*
  * Gives up the entry of the whole table that expires soonest. Times in heaps may lag, so a shard is
  * asked again and again, each time with some of its items corrected, until its soonest is the
- * table's; a table in which all are renewed all the time could take long for that, so that after
- * some tries the shard's own soonest will do.
+ * table's. Where everything has been renewed since anybody looked, that could take long: after
+ * about a thousand corrections the soonest of those at the top of a heap will do, and the next
+ * caller goes on where this one stopped.
  */
 static enum room make_room(struct table_head *table, int64_t now_ms)
 {
@@ -107,8 +108,11 @@ static enum room make_room(struct table_head *table, int64_t now_ms)
 
         shard_lock(&shard);
         uint32_t at = shard_soonest(&shard, &budget);
-        if (at != NO_SLOT &&
-            (tries >= EVICT_EXACT_TRIES || (uint64_t)slot_expires(&shard.slots[at]) <= second))
+        if (tries >= EXACT_TRIES)
+            at = shard_soon(&shard, LOOK_PER_LOCK);
+        else if (at != NO_SLOT && (uint64_t)slot_expires(&shard.slots[at]) > second)
+            at = NO_SLOT;
+        if (at != NO_SLOT)
             room = give_up(&shard, at, now_ms) ? ROOM_EVICTED : ROOM_EXPIRED;
         shard_unlock(&shard);
         if (room != ROOM_NONE)
@@ -125,8 +129,12 @@ static uint32_t insert_evicting(struct shard *shard, uint64_t hash, struct span 
         uint32_t at = shard_insert(shard, hash, sid, server_id, lifetime_ms, now_ms);
         if (at != NO_SLOT)
             return at;
-        size_t budget = SIZE_MAX;
+        size_t budget = EXACT_TRIES * LOOK_PER_LOCK;
         uint32_t victim = shard_soonest(shard, &budget);
+        if (victim == NO_SLOT)
+            victim = shard_soon(shard, LOOK_PER_LOCK);
+        if (victim == NO_SLOT && shard->head->heap_count > 0)
+            continue; // those were held ones; they are out of the heap with the next look
         if (victim == NO_SLOT)
             return NO_SLOT;
         if (give_up(shard, victim, now_ms))

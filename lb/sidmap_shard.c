@@ -412,6 +412,20 @@ uint32_t shard_soonest(struct shard *shard, size_t *budget)
     return NO_SLOT;
 }
 
+uint32_t shard_soon(const struct shard *shard, uint32_t look)
+{
+    uint32_t best = NO_SLOT;
+
+    for (uint32_t i = 0; i < look && i < shard->head->heap_count; i++) {
+        uint32_t at = item_slot(shard->heap[i]);
+        const struct slot *slot = &shard->slots[at];
+        if (slot->holds == 0 &&
+            (best == NO_SLOT || slot_expires(slot) < slot_expires(&shard->slots[best])))
+            best = at;
+    }
+    return best;
+}
+
 /* ---- repair ---- */
 
 /* Marks the further slots of an entry as its own; false, and nothing marked, when they do not make

@@ -155,6 +155,8 @@ void shard_renew(struct shard *shard, uint32_t at, int64_t now_ms);
 /* The unheld entry that expires first, exactly; NO_SLOT: none. Looks at no more than *budget heap
  * items, and counts them off. */
 uint32_t shard_soonest(struct shard *shard, size_t *budget);
+/* An unheld entry that is among the soonest: the best of the first `look` items. NO_SLOT: none. */
+uint32_t shard_soon(const struct shard *shard, uint32_t look);
 
 int64_t slot_expires(const struct slot *slot);
 int64_t slot_created(const struct slot *slot);

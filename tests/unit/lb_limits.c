@@ -150,7 +150,7 @@ static void the_table_is_bounded(void **state)
     (void)state;
     struct limits *limits = limits_new();
     struct rate rate = {1, 3600000};
-    for (uint32_t i = 0; i < 1300000; i++) {
+    for (uint32_t i = 0; i < 1150000; i++) {
         struct addr a = v4(i);
         assert_true(limits_handshake(limits, &a, &rate, 1000));
     }
