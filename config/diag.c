@@ -144,8 +144,10 @@ static bool known(const struct problems *problems, int line, int column, const c
     return false;
 }
 
-__attribute__((format(printf, 4, 0))) static void add(struct diag *diag, int line, int column,
-                                                      const char *format, va_list args)
+static void add(struct diag *diag, int line, int column, const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
+
+static void add(struct diag *diag, int line, int column, const char *format, va_list args)
 {
     char raw[2048];
     int len = vsnprintf(raw, sizeof raw, format, args);
@@ -308,8 +310,10 @@ void suggestion_init(struct suggestion *suggestion, struct span word)
 void suggestion_try(struct suggestion *suggestion, const char *candidate)
 {
     struct span other = span_str(candidate);
-    if (suggestion->word.len > SUGGESTION_MAX || other.len > SUGGESTION_MAX)
+    bool comparable = suggestion->word.len <= SUGGESTION_MAX && other.len <= SUGGESTION_MAX;
+    if (!comparable || suggestion->tried == SUGGESTION_TRIES_MAX)
         return;
+    suggestion->tried++;
     size_t d = distance(suggestion->word, other);
     bool nearer = *suggestion->best ? d < suggestion->distance : d <= suggestion->distance;
     if (nearer && d < other.len) {

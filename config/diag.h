@@ -39,11 +39,15 @@ void diag_locate(struct span text, size_t offset, int *line, int *column);
 struct span diag_quote(struct span text);
 
 /* The candidate that a mistyped word most likely means; "" when none is near. */
-enum { SUGGESTION_MAX = 40 }; /* bytes; longer words get no suggestion */
+enum {
+    SUGGESTION_MAX = 40,        /* bytes; longer words get no suggestion */
+    SUGGESTION_TRIES_MAX = 500, /* candidates that are looked at */
+};
 struct suggestion {
     struct span word;
     char best[SUGGESTION_MAX + 1];
     size_t distance; /* of best */
+    size_t tried;
 };
 void suggestion_init(struct suggestion *suggestion, struct span word);
 void suggestion_try(struct suggestion *suggestion, const char *candidate);
