@@ -19,6 +19,9 @@ export const binary = path.resolve(root, process.env.LIMPET_BIN || 'build/releas
 
 const trouble = /ERROR: (Address|Leak|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Sanitizer:DEADLYSIGNAL|[Aa]ssert(ion)? .*failed/;
 
+/* Was the program built with a sanitizer? It then counts and behaves differently in places. */
+export const sanitized = fs.existsSync(binary) && /__[at]san_init/.test(fs.readFileSync(binary, 'latin1'));
+
 /* How many workers a test is run with: each of LIMPET_TEST_WORKERS, default 1 and 4. */
 export const workerCounts = (process.env.LIMPET_TEST_WORKERS || '1,4').split(',').map(Number);
 
