@@ -23,7 +23,7 @@ const uint8_t scan_classes[256] = {
     0x02, 0x0f, 0x06, 0x03, 0x0f, 0x0f, 0x0f, 0x0f, 0x0e, 0x0e, 0x0f, 0x0f, 0x06, 0x0f, 0x0f, 0x06,
     0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x06, 0x0e, 0x06, 0x0e, 0x06, 0x06,
     0x06, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f,
-    0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x06, 0x06, 0x06, 0x07, 0x8f,
+    0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x06, 0x06, 0x06, 0x07, 0x0f,
     0x07, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f,
     0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x06, 0x07, 0x06, 0x0f, 0x00,
     0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
@@ -90,22 +90,66 @@ static const char *value_fault(const char *p)
     return "control character in a field value";
 }
 
-/* The first byte from p on that may not stand in a field value. Eight bytes at a time while all are
- * plain. */
+/*
+ * Values and targets are read eight bytes at a time. below() sets the top bit of every byte that is
+ * less than `low` (at most 0x80), equal() of every one that is `c`. A borrow can make either say
+ * too much, but only of bytes behind the first that it says it of: so that one's place is right,
+ * and it is all that is asked for.
+ */
+static const uint64_t ones = UINT64_C(0x0101010101010101);
+static const uint64_t tops = UINT64_C(0x8080808080808080);
+
+static inline uint64_t below(uint64_t word, uint8_t low)
+{
+    return (word - ones * low) & ~word & tops;
+}
+
+static inline uint64_t equal(uint64_t word, uint8_t c)
+{
+    return below(word ^ (ones * c), 1);
+}
+
+static inline uint64_t load(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
+}
+
+static inline size_t first_of(uint64_t marks)
+{
+    return (size_t)__builtin_ctzll(marks) / 8;
+}
+
+/* The first byte from p on that may not stand in a field value. */
 static const char *value_end(const char *p, const char *end)
 {
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
     while (end - p >= 8) {
-        uint64_t word, del;
-        memcpy(&word, p, sizeof(word));
-        del = word ^ (ones * 0x7f);
-        // Sets the high bit of bytes below 0x20, and of those that are DEL (a borrow may add more:
-        // the slow loop decides).
-        if ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & highs)
-            break;
-        p += 8;
+        uint64_t word = load(p), odd = below(word, 0x20) | equal(word, 0x7f);
+        if (odd == 0) {
+            p += 8;
+            continue;
+        }
+        p += first_of(odd);
+        if (*p != '\t')
+            return p;
+        p++;
     }
     while (scan_is(*p, SCAN_VALUE))
+        p++;
+    return p;
+}
+
+const char *scan_target_end(const char *p, const char *end)
+{
+    while (end - p >= 8) {
+        uint64_t word = load(p);
+        uint64_t odd = below(word, 0x21) | equal(word, 0x7f) | equal(word, '#') | (word & tops);
+        if (odd != 0)
+            return p + first_of(odd);
+        p += 8;
+    }
+    while (scan_is(*p, SCAN_TARGET))
         p++;
     return p;
 }
@@ -114,14 +158,13 @@ const char *scan_field(struct span head, size_t *at, struct scan_line *line)
 {
     const char *begin = head.ptr + *at;
     const char *p = begin;
-    unsigned classes = 0;
-    for (; scan_is(*p, SCAN_TOKEN); p++)
-        classes |= scan_classes[(unsigned char)*p];
+    while (scan_is(*p, SCAN_TOKEN))
+        p++;
     if (*p != ':' || p == begin) {
         *at = (size_t)(p - head.ptr);
         return name_fault(begin, p);
     }
-    line->underscore = (classes & SCAN_UNDERSCORE) != 0;
+    line->underscore = memchr(begin, '_', (size_t)(p - begin)) != NULL;
     line->name_at = (uint32_t)*at;
     line->name_len = (uint32_t)(p - begin);
 
@@ -129,7 +172,6 @@ const char *scan_field(struct span head, size_t *at, struct scan_line *line)
     while (*p == ' ' || *p == '\t')
         p++;
     const char *value = p;
-    // A tab stops the fast loop; the slow one passes it and the rest of the line.
     p = value_end(p, head.ptr + head.len);
     if (p[0] != '\r' || p[1] != '\n') {
         *at = (size_t)(p - head.ptr);

@@ -13,12 +13,11 @@
 
 /* What a byte may be part of. */
 enum scan_class {
-    SCAN_TOKEN = 0x01,      /* tchar, RFC 9110 §5.6.2 */
-    SCAN_VALUE = 0x02,      /* field value: SP, HTAB, VCHAR, obs-text */
-    SCAN_TARGET = 0x04,     /* request target: visible ASCII without '#' */
-    SCAN_REG_NAME = 0x08,   /* reg-name of RFC 3986 §3.2.2 with '%' and without ',' */
-    SCAN_HEX = 0x10,        /* HEXDIG, either case */
-    SCAN_UNDERSCORE = 0x80, /* '_' alone */
+    SCAN_TOKEN = 0x01,    /* tchar, RFC 9110 §5.6.2 */
+    SCAN_VALUE = 0x02,    /* field value: SP, HTAB, VCHAR, obs-text */
+    SCAN_TARGET = 0x04,   /* request target: visible ASCII without '#' */
+    SCAN_REG_NAME = 0x08, /* reg-name of RFC 3986 §3.2.2 with '%' and without ',' */
+    SCAN_HEX = 0x10,      /* HEXDIG, either case */
 };
 extern const uint8_t scan_classes[256];
 
@@ -48,6 +47,9 @@ struct scan_line {
  * else a phrase, with *at the offset of the offending byte.
  */
 const char *scan_field(struct span head, size_t *at, struct scan_line *line);
+
+/* The first byte from p on that may not stand in a target; the bytes end with LF, at `end`. */
+const char *scan_target_end(const char *p, const char *end);
 
 bool scan_is_token(struct span s); /* RFC 9110 §5.6.2, at least one byte */
 bool scan_is_host(

@@ -75,9 +75,8 @@ static bool parse_target(struct parse *parse)
 {
     struct head *head = parse->head;
     const char *base = parse->bytes.ptr;
-    size_t at = parse->at;
-    while (scan_is(base[at], SCAN_TARGET))
-        at++;
+    const char *end = base + parse->bytes.len;
+    size_t at = (size_t)(scan_target_end(base + parse->at, end) - base);
     struct span target = span_of(base + parse->at, at - parse->at);
     if (target.len > parse->limits->target)
         return refuse(parse, 414, "target too long", parse->at);
