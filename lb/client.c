@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * X-Forwarded-For is read from its end: every hop appends whom it saw, so the last address that no trusted proxy has is the
- * first that nobody we trust vouches beyond. Anything before it could have been written by the client itself.
+ * X-Forwarded-For is read from its end: every hop appends whom it saw, so the last address that no
+ * trusted proxy has is the first that nobody we trust vouches beyond. Anything before it could have
+ * been written by the client itself.
  */
 #include "lb/client.h"
 
@@ -29,7 +30,8 @@ static bool parse_hop(struct span text, struct addr *out)
         return false;
     size_t colon = span_index(text, ':');
     bool bracketed = text.ptr[0] == '[';
-    bool v6 = !bracketed && colon != SIZE_MAX && span_index(span_from(text, colon + 1), ':') != SIZE_MAX;
+    bool v6 = !bracketed && colon != SIZE_MAX &&
+              span_index(span_from(text, colon + 1), ':') != SIZE_MAX;
     bool has_port = bracketed ? text.ptr[text.len - 1] != ']' : !v6 && colon != SIZE_MAX;
     size_t n = 0;
     if (v6)
@@ -49,7 +51,8 @@ static bool parse_hop(struct span text, struct addr *out)
     return true;
 }
 
-void client_of(const struct frontend *frontend, const struct head *head, const char *base, const struct addr *peer, struct addr *out)
+void client_of(const struct frontend *frontend, const struct head *head, const char *base,
+               const struct addr *peer, struct addr *out)
 {
     *out = *peer;
     if (!client_trusted(frontend, peer))
@@ -99,7 +102,8 @@ struct span client_hash_key(const struct head *head, const char *base, const cha
         struct span cookie;
         if (span_eq(kind, SPAN("header")) && span_eq_nocase(slice_of(base, field->name), name))
             return value;
-        if (span_eq(kind, SPAN("cookie")) && field->id == HEADER_COOKIE && cookie_find(value, name, &cookie))
+        if (span_eq(kind, SPAN("cookie")) && field->id == HEADER_COOKIE &&
+            cookie_find(value, name, &cookie))
             return cookie;
     }
     return SPAN_NONE;

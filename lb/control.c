@@ -64,7 +64,7 @@ const struct health_status *control_health(struct control *control, const struct
     return watch_health(control->watch, server);
 }
 
-void control_report(struct serving *serving, struct server *server, enum health_event event)
+static void control_report(struct serving *serving, struct server *server, enum health_event event)
 {
     watch_report(serving->control->watch, server, event);
 }
@@ -169,6 +169,7 @@ struct control *control_new(struct serving *serving)
 {
     struct control *control = mem_must_alloc(sizeof(*control));
     control->serving = serving;
+    serving->report = control_report;
     io_init(&control->line, -1, control_read_line);
     io_init(&control->signals, -1, control_read_signals);
     timer_init(&control->sweep, control_sweep);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The control thread of a serving process: runtime API, health checks, name resolution, sweeping of expired sids, slow start, pacing of a graceful
- * stop, and the line to the master. Workers reach it by letters only.
+ * The control thread of a serving process: runtime API, health checks, name resolution, sweeping of
+ * expired sids, slow start, pacing of a graceful stop, and the line to the master. Workers reach it
+ * by letters only.
  */
 #ifndef LIMPET_LB_CONTROL_H
 #define LIMPET_LB_CONTROL_H
@@ -13,16 +14,17 @@ struct control;
 
 /*
  * Life, in this order, by the serving process:
- *   control_new           checks and name resolution begin (on a loop that control_await and control_run turn)
- *   control_await_names   turns until every server name was answered once, at most that long
- *   control_start         workers run: opens the runtime API, listens to the master (line_fd), or, without one (-1), takes signals
- *   control_run           until the stop is over: every worker has been told to quit
- *   control_stop          no checks, no runtime API; letters that are under way change nothing any more
- *   control_free          after the workers were taken apart
+ *   control_new           checks and name resolution begin (on a loop that control_await and
+ * control_run turn) control_await_names   turns until every server name was answered once, at most
+ * that long control_start         workers run: opens the runtime API, listens to the master
+ * (line_fd), or, without one (-1), takes signals control_run           until the stop is over:
+ * every worker has been told to quit control_stop          no checks, no runtime API; letters that
+ * are under way change nothing any more control_free          after the workers were taken apart
  */
 struct control *control_new(struct serving *serving); /* NULL: errno */
 void control_await_names(struct control *control, int64_t at_most_ms);
-bool control_start(struct control *control, int admin_fd, int line_fd); /* owns both from here on. False: errno */
+bool control_start(struct control *control, int admin_fd,
+                   int line_fd); /* owns both from here on. False: errno */
 void control_run(struct control *control);
 void control_stop(struct control *control);
 void control_free(struct control *control);
@@ -34,8 +36,5 @@ void control_stop_gracefully(struct control *control, const char *why);
 struct loop *control_loop(struct control *control);
 struct shelf *control_shelf(struct control *control);
 const struct health_status *control_health(struct control *control, const struct server *server);
-
-/* Any thread: live traffic had trouble with this server. Cheap when repeated: one letter per server is under way at most. */
-void control_report(struct serving *serving, struct server *server, enum health_event event);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * This file owns the life of an exchange apart from what it does: its birth with a request, the server it has
- * a place at, and its end, where everything that it holds is given back and everything that happened is
- * counted and logged, in one place.
+ * This file owns the life of an exchange apart from what it does: its birth with a request, the
+ * server it has a place at, and its end, where everything that it holds is given back and
+ * everything that happened is counted and logged, in one place.
  */
 #include "lb/exchange.h"
 
@@ -51,7 +51,8 @@ void exchange_note_line(struct exchange *x, const struct head *head, const char 
             size = LINE_LONG;
         }
     }
-    struct span pieces[] = {method, SPAN(" "), target, head->minor ? SPAN(" HTTP/1.1") : SPAN(" HTTP/1.0")};
+    struct span pieces[] = {method, SPAN(" "), target,
+                            head->minor ? SPAN(" HTTP/1.1") : SPAN(" HTTP/1.0")};
     size_t at = 0;
     for (size_t i = 0; i < array_len(pieces); i++) {
         size_t n = pieces[i].len < size - at ? pieces[i].len : size - at;
@@ -61,7 +62,8 @@ void exchange_note_line(struct exchange *x, const struct head *head, const char 
     x->line_len = (uint16_t)at;
 }
 
-/* ---- its server --------------------------------------------------------------------------------- */
+/* ---- its server ---------------------------------------------------------------------------------
+ */
 
 static bool counts_as_loose(const struct exchange *x)
 {
@@ -115,7 +117,14 @@ void exchange_leave(struct exchange *x, bool reuse)
     upstream_place_left(worker, x->backend);
 }
 
-/* ---- its end ------------------------------------------------------------------------------------ */
+void exchange_report(struct exchange *x, enum health_event event)
+{
+    struct serving *serving = x->flow->worker->serving;
+    serving->report(serving, x->server, event);
+}
+
+/* ---- its end ------------------------------------------------------------------------------------
+ */
 
 static enum counter response_counter(uint16_t status)
 {
@@ -221,7 +230,9 @@ static void write_access_line(struct exchange *x, enum end_reason reason, uint64
         .server = x->server ? x->server->name : NULL,
         .request_line = x->line_len ? span_of(line, x->line_len) : SPAN("<BADREQ>"),
         .sid = span_str(x->sid_short),
-        .transport = x->polling ? "polling" : x->upgrade ? "websocket" : NULL,
+        .transport = x->polling   ? "polling"
+                     : x->upgrade ? "websocket"
+                                  : NULL,
         .accepted_wall_ms = clock_wall_ms() - total_ms,
         .time_request = span_ms(x->began_us, x->head_us),
         .time_queue = span_ms(x->head_us, x->queued_us),
@@ -231,7 +242,8 @@ static void write_access_line(struct exchange *x, enum end_reason reason, uint64
         .status = x->status,
         .bytes = bytes,
         .reason = reason,
-        .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections, memory_order_relaxed),
+        .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections,
+                                                         memory_order_relaxed),
         .frontend_connections = load_int(&x->frontend->connections),
         .server_connections = x->server ? load_int(&x->server->inflight) : 0,
         .retries = x->tries > 1 ? x->tries - 1 : 0,

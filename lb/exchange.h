@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the files of floor 4 share: struct flow (a client connection), struct exchange (one request and its response), struct tunnel (what is
- * left of a flow after 101), and the few functions by which flow.c, request.c, response.c and tunnel.c hand over to one another.
+ * What the files of floor 4 share: struct flow (a client connection), struct exchange (one request
+ * and its response), struct tunnel (what is left of a flow after 101), and the few functions by
+ * which flow.c, request.c, response.c and tunnel.c hand over to one another.
  *
  *   flow.c       states, deadlines, the client connection's events, the end of everything
- *   request.c    head → route → body gathered → owner or balance → queue → server connection → request sent
- *   response.c   response head → what it teaches → body relayed → exchange complete
+ *   request.c    head → route → body gathered → owner or balance → queue → server connection →
+ * request sent response.c   response head → what it teaches → body relayed → exchange complete
  *   tunnel.c     after 101
  *
- * A flow has an exchange from a request's first complete head until its response is handed over, a tunnel after 101, neither while idle.
+ * A flow has an exchange from a request's first complete head until its response is handed over, a
+ * tunnel after 101, neither while idle.
  */
 #ifndef LIMPET_LB_EXCHANGE_H
 #define LIMPET_LB_EXCHANGE_H
@@ -34,12 +36,13 @@ enum flow_state {
 };
 
 enum {
-    GATHER_MAX = 64 * 1024,  /* body bytes held back before a server is chosen */
-    INTERIM_MAX = 10,        /* 1xx answers per exchange */
-    LINE_INLINE = 112,       /* bytes of a request line kept in the exchange; longer ones in a block of LINE_LONG */
+    GATHER_MAX = 64 * 1024, /* body bytes held back before a server is chosen */
+    INTERIM_MAX = 10,       /* 1xx answers per exchange */
+    LINE_INLINE =
+        112, /* bytes of a request line kept in the exchange; longer ones in a block of LINE_LONG */
     LINE_LONG = 1024,
-    WATCH_MAX = 256,         /* bytes of an error answer looked at for `Session ID unknown` */
-    LINGER_MS = 2000,        /* reading on after the last answer */
+    WATCH_MAX = 256,  /* bytes of an error answer looked at for `Session ID unknown` */
+    LINGER_MS = 2000, /* reading on after the last answer */
     LINGER_BYTES = 1024 * 1024,
 };
 
@@ -75,63 +78,64 @@ struct exchange {
     struct server *server;   /* holds a place there (server_take) while not NULL */
     struct server_conn *up;
     struct sid_hold hold;
-    struct list queue_node;  /* single unless it waits for a place */
+    struct list queue_node; /* single unless it waits for a place */
 
     /* the request */
-    uint32_t head_bytes;     /* of the head at the front of the client's `in`, while it is kept */
-    uint32_t body_bytes;     /* of the gathered body right behind it */
-    union peer client;       /* whom a trusted proxy speaks for, else the peer */
-    uint64_t client_hash;    /* of that address, for source */
-    uint64_t id;             /* X-Request-ID */
+    uint32_t head_bytes;  /* of the head at the front of the client's `in`, while it is kept */
+    uint32_t body_bytes;  /* of the gathered body right behind it */
+    union peer client;    /* whom a trusted proxy speaks for, else the peer */
+    uint64_t client_hash; /* of that address, for source */
+    uint64_t id;          /* X-Request-ID */
     uint64_t request_received, rate_received; /* body bytes, all and since rate_since_us */
     struct body request;
     enum http_method method;
     uint32_t jsonp_index;
-    uint8_t protocol;        /* Engine.IO's, 0 for Socket.IO 0.9 and anything else */
-    uint8_t tries;           /* servers or connections tried so far */
+    uint8_t protocol; /* Engine.IO's, 0 for Socket.IO 0.9 and anything else */
+    uint8_t tries;    /* servers or connections tried so far */
     uint8_t tried_count;
-    uint8_t interim;         /* 1xx answers so far */
+    uint8_t interim;                   /* 1xx answers so far */
     uint16_t tried[BALANCE_TRIED_MAX]; /* indices of servers that failed */
-    bool minor_0 : 1;        /* client speaks HTTP/1.0 */
-    bool client_keeps : 1;   /* the request allows another one after it */
+    bool minor_0 : 1;                  /* client speaks HTTP/1.0 */
+    bool client_keeps : 1;             /* the request allows another one after it */
     bool has_sid : 1;
-    bool handshake : 1;      /* opens an Engine.IO session */
-    bool polling : 1;        /* transport=polling */
-    bool legacy : 1;         /* Socket.IO 0.9 */
+    bool handshake : 1; /* opens an Engine.IO session */
+    bool polling : 1;   /* transport=polling */
+    bool legacy : 1;    /* Socket.IO 0.9 */
     bool jsonp : 1;
-    bool upgrade : 1;        /* asked for a WebSocket */
-    bool held_poll : 1;      /* GET of a session's poll: may hang for its whole lifetime */
-    bool closes_sid : 1;     /* carries the close packet */
-    bool head_kept : 1;      /* head (and body) still lie in the client's `in` */
-    bool repeatable : 1;     /* GET, HEAD, OPTIONS without sid and body */
-    bool sent : 1;           /* some byte of it is with a server's kernel */
-    bool fresh : 1;          /* the next try needs a connection that nobody used before */
-    bool loose : 1;          /* counted in server->loose */
-    bool continued : 1;      /* 100 Continue was sent */
-    bool balanced : 1;       /* its server was chosen by balance */
+    bool upgrade : 1;    /* asked for a WebSocket */
+    bool held_poll : 1;  /* GET of a session's poll: may hang for its whole lifetime */
+    bool closes_sid : 1; /* carries the close packet */
+    bool head_kept : 1;  /* head (and body) still lie in the client's `in` */
+    bool repeatable : 1; /* GET, HEAD, OPTIONS without sid and body */
+    bool sent : 1;       /* some byte of it is with a server's kernel */
+    bool fresh : 1;      /* the next try needs a connection that nobody used before */
+    bool loose : 1;      /* counted in server->loose */
+    bool continued : 1;  /* 100 Continue was sent */
+    bool balanced : 1;   /* its server was chosen by balance */
     bool redispatched : 1;
     bool owned : 1;          /* its server is its sid's owner */
     bool counted_poll : 1;   /* in the gauges of held polls */
-    bool request_broken : 1; /* the server takes no more of the body: its answer, if any, is awaited */
+    bool request_broken : 1; /* the server takes no more of the body: its answer, if any, is awaited
+                              */
 
     /* the response */
-    bool answered : 1;       /* a final response head was written to the client */
+    bool answered : 1; /* a final response head was written to the client */
     bool server_keeps : 1;
     bool response_chunked : 1; /* towards the client */
     uint16_t status;
     struct body response;
-    uint32_t seen;           /* how far the response head was searched for its end */
+    uint32_t seen; /* how far the response head was searched for its end */
     enum watch watch;
-    struct buf watched;      /* body bytes so far, while watching */
+    struct buf watched;                 /* body bytes so far, while watching */
     const struct server *cookie_server; /* that the request's cookie named */
 
     /* times, CLOCK_MONOTONIC µs; 0 = not reached */
     int64_t began_us, head_us, queued_us, connect_us, sent_us, response_us, rate_since_us;
-    int64_t lifetime_ms;     /* of the sid, with slack */
-    uint64_t sent_before;    /* client.sent when it began */
+    int64_t lifetime_ms;  /* of the sid, with slack */
+    uint64_t sent_before; /* client.sent when it began */
     uint16_t line_len;
-    char *long_line;         /* LINE_LONG bytes, when the line does not fit below */
-    char line[LINE_INLINE];  /* request line for the log */
+    char *long_line;        /* LINE_LONG bytes, when the line does not fit below */
+    char line[LINE_INLINE]; /* request line for the log */
     char sid_short[12];
 };
 
@@ -142,13 +146,13 @@ struct tunnel {
     struct backend *backend;
     struct server *server;
     struct sid_hold hold;
-    struct wsframe frames;  /* server → client */
+    struct wsframe frames; /* server → client */
     int64_t began_us;
     uint64_t sent_before;
-    bool loose : 1;         /* counted in server->loose: opened without a sid */
+    bool loose : 1; /* counted in server->loose: opened without a sid */
     bool client_eof : 1, server_eof : 1;
-    bool kick : 1;          /* a Close frame goes in at the next frame boundary */
-    bool kicked : 1;        /* it has; the server's bytes are thrown away now */
+    bool kick : 1;   /* a Close frame goes in at the next frame boundary */
+    bool kicked : 1; /* it has; the server's bytes are thrown away now */
 };
 
 struct flow {
@@ -161,24 +165,27 @@ struct flow {
     struct exchange *exchange;
     struct tunnel *tunnel;
     union peer peer;
-    size_t seen;              /* how far the head was searched for its end */
-    int64_t began_us;         /* first byte of the request that is coming in */
-    uint64_t progress;        /* client.sent when the deadline was set: did it take anything since? */
+    size_t seen;       /* how far the head was searched for its end */
+    int64_t began_us;  /* first byte of the request that is coming in */
+    uint64_t progress; /* client.sent when the deadline was set: did it take anything since? */
     enum flow_state state;
     enum end_reason on_deadline;
-    bool first : 1;           /* no request yet */
+    bool first : 1; /* no request yet */
     bool client_eof : 1;
-    bool counted_limit : 1;   /* in the per-address table */
-    bool running : 1;         /* inside its own processing: do not recurse */
+    bool counted_limit : 1; /* in the per-address table */
+    bool running : 1;       /* inside its own processing: do not recurse */
 };
 
 /* ---- flow.c ---- */
 extern const struct conn_owner flow_client_owner;
-void flow_enter(struct flow *flow, enum flow_state state); /* the only place that writes flow->state */
-/* The only way out of an exchange's or flow's life before its time: answers when it still can, else closes; counts, logs. */
+void flow_enter(struct flow *flow,
+                enum flow_state state); /* the only place that writes flow->state */
+/* The only way out of an exchange's or flow's life before its time: answers when it still can, else
+ * closes; counts, logs. */
 void flow_end(struct flow *flow, enum end_reason reason);
 /* The same with the status and a phrase that a parser named. */
-void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status, const char *phrase);
+void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
+                     const char *phrase);
 /* No further request: what waits goes out, what still comes is thrown away, then it closes. */
 void flow_finish(struct flow *flow);
 /* The response was handed over: on to the next request, or to CLOSING. */
@@ -192,8 +199,11 @@ struct exchange *exchange_new(struct flow *flow); /* NULL: no memory */
 void exchange_note_line(struct exchange *x, const struct head *head, const char *base);
 /* This server, in which it holds a place already. */
 void exchange_join(struct exchange *x, struct server *server);
-/* Leaves its server, and the connection to it (closed unless `reuse`): for another try, or at the end. */
+/* Leaves its server, and the connection to it (closed unless `reuse`): for another try, or at the
+ * end. */
 void exchange_leave(struct exchange *x, bool reuse);
+/* Its server gave trouble: health may want to look. */
+void exchange_report(struct exchange *x, enum health_event event);
 /* Counts and writes the access line; everything that it holds stays. */
 void exchange_record(struct exchange *x, enum end_reason reason);
 void exchange_free(struct exchange *x); /* what it still holds is the caller's or gone */
@@ -201,9 +211,9 @@ void exchange_free(struct exchange *x); /* what it still holds is the caller's o
 void exchange_end(struct exchange *x, enum end_reason reason, bool reuse);
 
 /* ---- request.c ---- */
-void request_read(struct flow *flow);        /* bytes came in IDLE or HEAD */
-void request_gather(struct flow *flow);      /* bytes came in GATHER */
-void request_relay(struct exchange *x);      /* bytes of a streamed body came, or the server drained */
+void request_read(struct flow *flow);   /* bytes came in IDLE or HEAD */
+void request_gather(struct flow *flow); /* bytes came in GATHER */
+void request_relay(struct exchange *x); /* bytes of a streamed body came, or the server drained */
 void request_choose(struct exchange *x, bool from_queue); /* owner or balance; then connect */
 void request_connected(struct exchange *x);
 /* The try failed; another one if that can lose nothing, else the end. */
@@ -217,7 +227,8 @@ extern const struct conn_owner exchange_server_owner;
 void response_drained(struct exchange *x); /* the client took what was waiting */
 
 /* ---- tunnel.c ---- */
-/* The response head (101) is in worker->head; takes over the exchange's connection, hold and place. */
+/* The response head (101) is in worker->head; takes over the exchange's connection, hold and place.
+ */
 void tunnel_start(struct exchange *x);
 void tunnel_end(struct tunnel *tunnel, enum end_reason reason);
 void tunnel_client_bytes(struct tunnel *tunnel);

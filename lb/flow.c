@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * This file owns the life of a client connection: its states, its deadlines, what its events mean in each
- * state, and its end.
+ * This file owns the life of a client connection: its states, its deadlines, what its events mean
+ * in each state, and its end.
  *
  *             ┌──────────────────── next request on a kept connection ───────────────┐
  *   accept → IDLE → HEAD → GATHER → (choose) → CONNECT → RELAY ── response complete ─┤
@@ -9,16 +9,16 @@
  *              │      │       │     QUEUE┘ ◄─────┘ another try: while none can harm  │
  *              └──────┴───────┴────────┴── failure → answer? → CLOSING ◄─────────────┘
  *
- * flow_enter alone writes the state. flow_end alone ends an exchange early: it answers when no byte of an
- * answer has left, else closes; counters, access line and grave follow from there. Every function that may
- * end the flow is called last, so that nobody touches it afterwards; its memory lives until the turn ends.
+ * flow_enter alone writes the state. flow_end alone ends an exchange early: it answers when no byte
+ * of an answer has left, else closes; counters, access line and grave follow from there. Every
+ * function that may end the flow is called last, so that nobody touches it afterwards; its memory
+ * lives until the turn ends.
  *
- * One timer per flow. A state sets its deadline on entry (state_table); RELAY sets it again with every
- * step, which costs two stores (base/timer.h).
+ * One timer per flow. A state sets its deadline on entry (state_table); RELAY sets it again with
+ * every step, which costs two stores (base/timer.h).
  */
 #include "lb/exchange.h"
 
-#include "lb/control.h"
 #include "lb/reply.h"
 
 #include <assert.h>
@@ -29,8 +29,8 @@
 
 static const struct {
     const char *name;
-    unsigned next;            /* states that may follow */
-    enum end_reason overdue;  /* why it ends when its deadline passes */
+    unsigned next;           /* states that may follow */
+    enum end_reason overdue; /* why it ends when its deadline passes */
 } state_table[FLOW_STATES] = {
     [FLOW_IDLE] = {"idle", MAY(HEAD) | MAY(CLOSING) | MAY(ENDED), END_CLIENT_IDLE},
     [FLOW_HEAD] = {"head",
@@ -43,11 +43,12 @@ static const struct {
     [FLOW_QUEUE] = {"queue", MAY(IDLE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) | MAY(ENDED),
                     END_QUEUE_TIMEOUT},
     [FLOW_CONNECT] = {"connect",
-                      MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) | MAY(ENDED),
+                      MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) |
+                          MAY(ENDED),
                       END_CONNECT_TIMEOUT},
     [FLOW_RELAY] = {"relay",
-                    MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(TUNNEL) | MAY(CLOSING) |
-                        MAY(ENDED),
+                    MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(TUNNEL) |
+                        MAY(CLOSING) | MAY(ENDED),
                     END_RESPONSE_TIMEOUT},
     [FLOW_TUNNEL] = {"tunnel", MAY(CLOSING) | MAY(ENDED), END_TUNNEL_TIMEOUT},
     [FLOW_CLOSING] = {"closing", MAY(ENDED), END_DONE},
@@ -95,7 +96,8 @@ void flow_enter(struct flow *flow, enum flow_state state)
     if (state == FLOW_ENDED)
         loop_timer_stop(&flow->worker->loop, &flow->timer);
     else if (head_of_first)
-        flow->on_deadline = state_table[state].overdue; /* its time runs since the connection came */
+        flow->on_deadline =
+            state_table[state].overdue; /* its time runs since the connection came */
     else
         flow_deadline(flow, state_deadline(flow), state_table[state].overdue);
 }
@@ -133,7 +135,8 @@ void peer_from_addr(union peer *peer, const struct addr *addr)
         memcpy(peer, addr, addr->len < sizeof *peer ? addr->len : sizeof *peer);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+/* ---- the end ------------------------------------------------------------------------------------
+ */
 
 static void flow_bury(struct grave *grave)
 {
@@ -163,8 +166,8 @@ static void flow_close(struct flow *flow, bool reset)
 }
 
 /*
- * No further request. What the client has not sent yet is read and thrown away for a while: closing a
- * socket with unread bytes sends a reset that can overtake the answer.
+ * No further request. What the client has not sent yet is read and thrown away for a while: closing
+ * a socket with unread bytes sends a reset that can overtake the answer.
  */
 void flow_finish(struct flow *flow)
 {
@@ -210,7 +213,8 @@ static bool flow_keeps(const struct flow *flow, const struct exchange *x, enum e
            !flow->client_eof && !flow->worker->stopping;
 }
 
-static size_t write_reply(struct exchange *x, uint16_t status, const char *phrase, bool keep, char *out, size_t size)
+static size_t write_reply(struct exchange *x, uint16_t status, const char *phrase, bool keep,
+                          char *out, size_t size)
 {
     struct rng *rng = &x->flow->worker->rng;
     struct reply reply = {
@@ -228,7 +232,8 @@ static size_t write_dead_owner(struct exchange *x, bool keep, char *out, size_t 
 {
     struct span origin = SPAN_NONE;
     if (x->head_kept && request_parse_again(x))
-        origin = head_value(&x->flow->worker->head, buf_bytes(&x->flow->client.in).ptr, HEADER_ORIGIN);
+        origin = head_value(&x->flow->worker->head, buf_bytes(&x->flow->client.in).ptr,
+                            HEADER_ORIGIN);
     struct eio_request eio = {
         .kind = EIO_SESSION,
         .transport = x->polling ? EIO_POLLING : EIO_WEBSOCKET,
@@ -240,7 +245,8 @@ static size_t write_dead_owner(struct exchange *x, bool keep, char *out, size_t 
 }
 
 /* Our own answer. False: it could not be written. */
-static bool flow_answer(struct flow *flow, struct exchange *x, enum end_reason reason, uint16_t status, const char *phrase, bool keep)
+static bool flow_answer(struct flow *flow, struct exchange *x, enum end_reason reason,
+                        uint16_t status, const char *phrase, bool keep)
 {
     enum { ROOM = 4096 };
     struct conn *client = &flow->client;
@@ -273,7 +279,8 @@ void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
     }
     bool mid_answer = x->answered;
     bool keep = flow_keeps(flow, x, reason) && !(reason == END_DEAD_OWNER && x->upgrade);
-    bool answered = !mid_answer && status != 0 && flow_answer(flow, x, reason, status, phrase, keep);
+    bool answered = !mid_answer && status != 0 &&
+                    flow_answer(flow, x, reason, status, phrase, keep);
     if (x->head_kept)
         request_forget_head(x);
     exchange_end(x, reason, false);
@@ -290,9 +297,11 @@ void flow_end(struct flow *flow, enum end_reason reason)
     flow_end_status(flow, reason, end_table[reason].status, NULL);
 }
 
-/* ---- deadlines ---------------------------------------------------------------------------------- */
+/* ---- deadlines ----------------------------------------------------------------------------------
+ */
 
-/* The deadline of a stalled client passed, but it took (or sent) something meanwhile: it goes on. */
+/* The deadline of a stalled client passed, but it took (or sent) something meanwhile: it goes on.
+ */
 static bool flow_progressed(struct flow *flow)
 {
     if (flow->client.sent == flow->progress)
@@ -317,7 +326,7 @@ static void flow_overdue(struct timer *timer)
         if (reason == END_CLIENT_STALLED && flow_progressed(flow))
             return;
         if (reason == END_RESPONSE_TIMEOUT)
-            control_report(flow->worker->serving, flow->exchange->server, HEALTH_EVENT_RESPONSE);
+            exchange_report(flow->exchange, HEALTH_EVENT_RESPONSE);
         flow_end(flow, reason);
         return;
     case FLOW_IDLE:
@@ -333,7 +342,8 @@ static void flow_overdue(struct timer *timer)
     }
 }
 
-/* ---- the client connection's events ------------------------------------------------------------- */
+/* ---- the client connection's events -------------------------------------------------------------
+ */
 
 static struct flow *flow_of(struct conn *client)
 {
@@ -433,8 +443,8 @@ static enum end_reason gone_reason(const struct flow *flow)
 }
 
 /*
- * The client sends no more. A half-closed request that is complete is still answered; a held poll is given
- * up at once, so that the server notices that its client is gone.
+ * The client sends no more. A half-closed request that is complete is still answered; a held poll
+ * is given up at once, so that the server notices that its client is gone.
  */
 static void client_eof(struct conn *client)
 {
@@ -494,7 +504,8 @@ const struct conn_owner flow_client_owner = {
     .failed = client_failed,
 };
 
-/* ---- the beginning ------------------------------------------------------------------------------ */
+/* ---- the beginning ------------------------------------------------------------------------------
+ */
 
 static struct flow *flow_new(struct worker *worker, struct listener *listener, int fd)
 {
@@ -555,7 +566,8 @@ void flow_fini_worker(struct worker *worker)
     pool_fini(&worker->server_conns);
 }
 
-/* ---- all flows of a worker ---------------------------------------------------------------------- */
+/* ---- all flows of a worker ----------------------------------------------------------------------
+ */
 
 void flow_begin_stop(struct worker *worker)
 {
@@ -575,17 +587,19 @@ static bool flow_holds_poll(const struct flow *flow)
     return flow->state == FLOW_RELAY && x->held_poll && !x->answered && x->sent;
 }
 
-/* The held poll's answer is Engine.IO's close packet: the client reconnects; the server sees its poll closed and frees the session. */
+/* The held poll's answer is Engine.IO's close packet: the client reconnects; the server sees its
+ * poll closed and frees the session. */
 static void flow_kick_poll(struct flow *flow)
 {
     struct exchange *x = flow->exchange;
     struct conn *client = &flow->client;
     struct span packet = x->protocol == 4 ? SPAN("1") : SPAN("1:1");
     char text[256];
-    int n = snprintf(text, sizeof text,
-                     "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: %zu\r\n"
-                     "Cache-Control: no-store\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n%.*s",
-                     packet.len, SPAN_ARG(packet));
+    int n = snprintf(
+        text, sizeof text,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: %zu\r\n"
+        "Cache-Control: no-store\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n%.*s",
+        packet.len, SPAN_ARG(packet));
     struct span part = {text, (size_t)n};
     bool sent = conn_write(client, &part, 1) != IO_FAILED;
     x->answered = true;
@@ -639,7 +653,8 @@ void flow_server_down(struct worker *worker, struct server *server)
         struct flow *flow = container_of(node, struct flow, node);
         if (flow->state == FLOW_TUNNEL && flow->tunnel->server == server && close_tunnels)
             tunnel_end(flow->tunnel, END_SERVER_DOWN);
-        else if (flow->state == FLOW_RELAY && flow->exchange->server == server && !flow->exchange->answered)
+        else if (flow->state == FLOW_RELAY && flow->exchange->server == server &&
+                 !flow->exchange->answered)
             request_failed(flow->exchange, END_RESPONSE_TIMEOUT);
     }
 }

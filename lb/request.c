@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * This file owns the way of a request: its head is parsed, its backend found, its body (up to 64 KiB) gathered,
- * its owner asked for or a server chosen, a connection lent, the request written anew and sent; a longer body
- * then streams. And it owns the decision whether a failed try may be followed by another.
+ * This file owns the way of a request: its head is parsed, its backend found, its body (up to 64
+ * KiB) gathered, its owner asked for or a server chosen, a connection lent, the request written
+ * anew and sent; a longer body then streams. And it owns the decision whether a failed try may be
+ * followed by another.
  *
- *   client's `in`:  | head (head_bytes) | body gathered so far (body_bytes) | raw bytes, later requests … |
+ *   client's `in`:  | head (head_bytes) | body gathered so far (body_bytes) | raw bytes, later
+ * requests … |
  *
- * Head and gathered body stay there until no further try can need them (head_kept). Offsets into the head are
- * only good while worker->head holds this request's: whoever comes back in a later turn calls
- * request_parse_again. A chunked body is decoded in place, so that a gathered one goes on with a plain length.
+ * Head and gathered body stay there until no further try can need them (head_kept). Offsets into
+ * the head are only good while worker->head holds this request's: whoever comes back in a later
+ * turn calls request_parse_again. A chunked body is decoded in place, so that a gathered one goes
+ * on with a plain length.
  *
- * What may be repeated (INTERFACE §3.7): anything of which no byte was sent; GET, HEAD and OPTIONS without sid
- * and body until the first byte of an answer. A request with a sid only ever goes to its owner.
+ * What may be repeated (INTERFACE §3.7): anything of which no byte was sent; GET, HEAD and OPTIONS
+ * without sid and body until the first byte of an answer. A request with a sid only ever goes to
+ * its owner.
  */
 #include "lb/exchange.h"
 
 #include "lb/client.h"
-#include "lb/control.h"
 #include "proto/headers.h"
 
 #include <assert.h>
@@ -24,7 +27,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the head ----------------------------------------------------------------------------------- */
+/* ---- the head -----------------------------------------------------------------------------------
+ */
 
 static struct span client_text(const struct exchange *x)
 {
@@ -59,7 +63,8 @@ static void classify(struct exchange *x)
     size_t n = options->sid_paths_count < PATHS_MAX ? options->sid_paths_count : PATHS_MAX;
     for (size_t i = 0; i < n; i++)
         paths[i] = span_str(options->sid_paths[i]);
-    eio_classify(slice_of(base, worker->head.path), slice_of(base, worker->head.query), paths, n, &worker->eio);
+    eio_classify(slice_of(base, worker->head.path), slice_of(base, worker->head.query), paths, n,
+                 &worker->eio);
 }
 
 bool request_parse_again(struct exchange *x)
@@ -68,7 +73,8 @@ bool request_parse_again(struct exchange *x)
     struct head_error error;
     size_t seen = 0;
     struct span head = span_upto(client_text(x), x->head_bytes);
-    enum head_result result = head_parse_request(&worker->head, head, &seen, &x->frontend->head_limits, &error);
+    enum head_result result = head_parse_request(&worker->head, head, &seen,
+                                                 &x->frontend->head_limits, &error);
     assert(result == HEAD_OK); /* the same bytes as the first time */
     if (x->backend)
         classify(x);
@@ -103,9 +109,11 @@ void request_read(struct flow *flow)
     struct worker *worker = flow->worker;
     const struct head_limits *limits = &flow->listener->frontend->head_limits;
     struct head_error error;
-    switch (head_parse_request(&worker->head, buf_bytes(&flow->client.in), &flow->seen, limits, &error)) {
+    switch (head_parse_request(&worker->head, buf_bytes(&flow->client.in), &flow->seen, limits,
+                               &error)) {
     case HEAD_MORE:
-        flow->client.in_limit = limits->header_bytes + 8; /* with the empty lines that may come before */
+        flow->client.in_limit = limits->header_bytes +
+                                8; /* with the empty lines that may come before */
         return;
     case HEAD_BAD:
         log_debug("request refused: %s frontend=%s", error.reason, flow->listener->frontend->name);
@@ -125,7 +133,8 @@ static bool request_admit(struct exchange *x)
     const struct head *head = &worker->head;
     const char *base = client_text(x).ptr;
     const struct frontend_options *options = &x->frontend->config->opt;
-    ptrdiff_t index = route_find(x->frontend->routes, slice_of(base, head->host), slice_of(base, head->path));
+    ptrdiff_t index = route_find(x->frontend->routes, slice_of(base, head->host),
+                                 slice_of(base, head->path));
     if (index < 0) {
         flow_end(flow, END_NO_ROUTE);
         return false;
@@ -137,7 +146,8 @@ static bool request_admit(struct exchange *x)
     classify(x);
     note_engineio(x, &worker->eio);
     x->repeatable = !x->has_sid && x->request.done &&
-                    (x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_OPTIONS);
+                    (x->method == METHOD_GET || x->method == METHOD_HEAD ||
+                     x->method == METHOD_OPTIONS);
     if (head->framing == FRAMING_LENGTH && head->content_length > (uint64_t)options->limit_body) {
         flow_end(flow, END_BODY_TOO_LARGE);
         return false;
@@ -148,7 +158,8 @@ static bool request_admit(struct exchange *x)
     peer_from_addr(&x->client, &client);
     x->client_hash = hash_stable(addr_ip_bytes(&client));
     if (x->handshake && options->handshakes_per_ip.events > 0 &&
-        !limits_handshake(x->frontend->limits, &client, &options->handshakes_per_ip, worker->loop.now_ms)) {
+        !limits_handshake(x->frontend->limits, &client, &options->handshakes_per_ip,
+                          worker->loop.now_ms)) {
         flow_end(flow, END_RATE_LIMITED);
         return false;
     }
@@ -175,9 +186,11 @@ static void request_begin(struct flow *flow)
         request_body(x);
 }
 
-/* ---- the body ----------------------------------------------------------------------------------- */
+/* ---- the body -----------------------------------------------------------------------------------
+ */
 
-/* The client sent n more bytes of its body. False: it is too slow (limits.body_rate, after the first timeouts.request). */
+/* The client sent n more bytes of its body. False: it is too slow (limits.body_rate, after the
+ * first timeouts.request). */
 static bool body_received(struct exchange *x, uint64_t n)
 {
     const struct frontend_options *options = &x->frontend->config->opt;
@@ -187,7 +200,8 @@ static bool body_received(struct exchange *x, uint64_t n)
     if (x->rate_since_us == 0)
         x->rate_since_us = now_us;
     int64_t over_us = now_us - x->rate_since_us - options->timeout_request_ms * 1000;
-    return over_us <= 0 || (double)x->rate_received >= (double)options->limit_body_rate * (double)over_us / 1e6;
+    return over_us <= 0 ||
+           (double)x->rate_received >= (double)options->limit_body_rate * (double)over_us / 1e6;
 }
 
 static bool body_too_large(const struct exchange *x)
@@ -202,8 +216,8 @@ static void body_deadline(struct exchange *x)
 }
 
 /*
- * Decodes what has come of a chunked body, in place: data moves up to the end of the data before it, raw bytes
- * that are left (of a later request) behind that. False: ended.
+ * Decodes what has come of a chunked body, in place: data moves up to the end of the data before
+ * it, raw bytes that are left (of a later request) behind that. False: ended.
  */
 static bool gather_chunks(struct exchange *x)
 {
@@ -277,7 +291,8 @@ static bool say_continue(struct exchange *x)
     return conn_write(&x->flow->client, &answer, 1) != IO_FAILED;
 }
 
-/* The head is there, the body is announced: gather it, or, when it is long, choose a server and stream. */
+/* The head is there, the body is announced: gather it, or, when it is long, choose a server and
+ * stream. */
 static void request_body(struct exchange *x)
 {
     struct flow *flow = x->flow;
@@ -285,7 +300,8 @@ static void request_body(struct exchange *x)
     bool expects = flow->worker->head.expect_continue;
     if (!streams && !gather(x))
         return;
-    if (!x->request.done && expects && buf_len(&flow->client.in) == x->head_bytes && !say_continue(x)) {
+    if (!x->request.done && expects && buf_len(&flow->client.in) == x->head_bytes &&
+        !say_continue(x)) {
         flow_end_status(flow, END_CLIENT_GONE_BODY, 0, NULL);
         return;
     }
@@ -310,7 +326,8 @@ void request_gather(struct flow *flow)
     body_deadline(x);
 }
 
-/* ---- a streamed body ---------------------------------------------------------------------------- */
+/* ---- a streamed body ----------------------------------------------------------------------------
+ */
 
 /* Sends the next piece of the body. False: the server takes no more (IO_FAILED). */
 static bool relay_data(struct exchange *x, struct span data)
@@ -392,7 +409,8 @@ void request_relay(struct exchange *x)
     conn_resume(client);
 }
 
-/* ---- sending ------------------------------------------------------------------------------------ */
+/* ---- sending ------------------------------------------------------------------------------------
+ */
 
 /* Writes the head into the server connection's out buffer. */
 static bool write_head(struct exchange *x)
@@ -414,13 +432,16 @@ static bool write_head(struct exchange *x)
         .drop_accept_encoding = x->handshake && (x->polling || x->legacy),
         .upgrade = x->upgrade,
         .framing = x->request.framing,
-        .content_length = x->request.done && x->request.framing == FRAMING_LENGTH ? x->body_bytes : worker->head.content_length,
+        .content_length = x->request.done && x->request.framing == FRAMING_LENGTH
+                              ? x->body_bytes
+                              : worker->head.content_length,
     };
     sticky_edit_request(x->backend, &edit.cookie);
     size_t room = worker->head.bytes * 2 + HEADERS_SLACK;
     if (!buf_reserve(up->shelf, &up->out, room))
         return false;
-    size_t n = headers_write_request(&worker->head, base, &edit, up->out.data + up->out.end, buf_space(&up->out));
+    size_t n = headers_write_request(&worker->head, base, &edit, up->out.data + up->out.end,
+                                     buf_space(&up->out));
     up->out.end += (uint32_t)n;
     return n > 0;
 }
@@ -464,7 +485,8 @@ static void request_send(struct exchange *x)
         return;
     }
     if (x->has_sid && x->method == METHOD_POST && x->request.done)
-        x->closes_sid = eio_is_close(span_upto(span_from(client_text(x), x->head_bytes), x->body_bytes), x->protocol);
+        x->closes_sid = eio_is_close(
+            span_upto(span_from(client_text(x), x->head_bytes), x->body_bytes), x->protocol);
     if (x->held_poll)
         note_poll(x);
     if (!x->repeatable)
@@ -487,7 +509,8 @@ void request_forget_head(struct exchange *x)
     conn_consume(&x->flow->client, x->head_bytes + x->body_bytes);
 }
 
-/* ---- choosing ----------------------------------------------------------------------------------- */
+/* ---- choosing -----------------------------------------------------------------------------------
+ */
 
 static void request_connect(struct exchange *x)
 {
@@ -500,7 +523,7 @@ static void request_connect(struct exchange *x)
     if (!x->up) {
         int error = errno;
         if (error == ECONNREFUSED || error == ENOENT)
-            control_report(flow->worker->serving, x->server, HEALTH_EVENT_REFUSED);
+            exchange_report(x, HEALTH_EVENT_REFUSED);
         request_failed(x, END_CONNECT_FAILED);
         return;
     }
@@ -598,10 +621,12 @@ void request_choose(struct exchange *x, bool from_queue)
     }
     struct sticky_owner owner;
     const char *base = client_text(x).ptr;
-    sticky_find(x->backend, &worker->eio, &worker->head, base, x->client_hash, worker->loop.now_ms, &owner);
+    sticky_find(x->backend, &worker->eio, &worker->head, base, x->client_hash, worker->loop.now_ms,
+                &owner);
     note_owner(x, &owner);
     if (x->backend->config->opt.cookie_mode == COOKIE_INSERT)
-        x->cookie_server = sticky_cookie_server(x->backend, &worker->head, base, worker->loop.now_ms);
+        x->cookie_server = sticky_cookie_server(x->backend, &worker->head, base,
+                                                worker->loop.now_ms);
     switch (owner.answer) {
     case STICKY_DEAD:
         flow_end(flow, END_DEAD_OWNER);
@@ -618,7 +643,8 @@ void request_choose(struct exchange *x, bool from_queue)
     }
 }
 
-/* ---- another try -------------------------------------------------------------------------------- */
+/* ---- another try --------------------------------------------------------------------------------
+ */
 
 /* Nothing of it was done by any server, or it may be done twice. */
 static bool may_try_again(const struct exchange *x)
@@ -659,7 +685,7 @@ void request_failed(struct exchange *x, enum end_reason reason)
     struct flow *flow = x->flow;
     bool reused = x->up && x->up->reused;
     if (reason == END_CONNECT_TIMEOUT)
-        control_report(flow->worker->serving, x->server, HEALTH_EVENT_CONNECT);
+        exchange_report(x, HEALTH_EVENT_CONNECT);
     if (reason == END_CONNECT_FAILED || reason == END_CONNECT_TIMEOUT)
         flow_count(flow, COUNTER_CONNECT_ERRORS, 1);
     bool alive = server_alive(x->server);

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * This file owns the way of a response: its head is parsed and judged, interim answers pass (a few), 101 becomes a
- * tunnel, what the answer teaches is learned, head and body are written anew to the client as they come.
+ * This file owns the way of a response: its head is parsed and judged, interim answers pass (a
+ * few), 101 becomes a tunnel, what the answer teaches is learned, head and body are written anew to
+ * the client as they come.
  *
- * Learning never holds anything back: a piece of a handshake's body is looked at before it is sent on, so the sid is
- * bound, visible to all workers, before the piece that completes it can leave. Bytes go out in the turn they came in.
+ * Learning never holds anything back: a piece of a handshake's body is looked at before it is sent
+ * on, so the sid is bound, visible to all workers, before the piece that completes it can leave.
+ * Bytes go out in the turn they came in.
  *
- * Servers are not trusted with other clients: anything beyond the response, or malformed, ends the server connection.
+ * Servers are not trusted with other clients: anything beyond the response, or malformed, ends the
+ * server connection.
  */
 #include "lb/exchange.h"
 
-#include "lb/control.h"
 #include "proto/headers.h"
 
 #include <assert.h>
@@ -22,22 +24,24 @@ static struct exchange *exchange_of(struct conn *conn)
     return container_of(conn, struct server_conn, conn)->user;
 }
 
-/* ---- what is learned as the body passes --------------------------------------------------------- */
+/* ---- what is learned as the body passes ---------------------------------------------------------
+ */
 
 static void learn_found(struct exchange *x, const struct eio_handshake *handshake)
 {
     int64_t lifetime = 0;
     if (handshake->ping_interval_ms > 0 && handshake->ping_timeout_ms > 0)
         lifetime = handshake->ping_interval_ms + handshake->ping_timeout_ms;
-    sidmap_bind(x->backend->sids, span_of(handshake->sid, handshake->sid_len), x->server->sid_id, lifetime,
-                x->flow->worker->loop.now_ms);
+    sidmap_bind(x->backend->sids, span_of(handshake->sid, handshake->sid_len), x->server->sid_id,
+                lifetime, x->flow->worker->loop.now_ms);
     flow_count(x->flow, COUNTER_SIO_HANDSHAKES, 1);
 }
 
 static void watch_handshake(struct exchange *x, struct span body, struct span piece)
 {
     struct eio_handshake handshake;
-    /* Only these bytes can complete it: the object's end, or 0.9's line with its colons and commas. */
+    /* Only these bytes can complete it: the object's end, or 0.9's line with its colons and commas.
+     */
     if (!x->legacy && !memchr(piece.ptr, '}', piece.len) && body.len < EIO_HANDSHAKE_MAX)
         return;
     switch (eio_parse_handshake(body, x->legacy, &handshake)) {
@@ -108,14 +112,15 @@ static enum watch watch_for(const struct exchange *x, const struct head *head)
     return WATCH_NOTHING;
 }
 
-/* ---- its end ------------------------------------------------------------------------------------ */
+/* ---- its end ------------------------------------------------------------------------------------
+ */
 
 static void response_done(struct exchange *x)
 {
     struct flow *flow = x->flow;
     struct conn *up = &x->up->conn;
-    bool reuse = x->server_keeps && x->request.done && !x->request_broken && buf_len(&up->in) == 0 &&
-                 buf_len(&up->out) == 0;
+    bool reuse = x->server_keeps && x->request.done && !x->request_broken &&
+                 buf_len(&up->in) == 0 && buf_len(&up->out) == 0;
     bool keep = x->client_keeps;
     if (x->watch == WATCH_HANDSHAKE)
         flow_count(flow, COUNTER_SIO_UNLEARNED, 1);
@@ -126,9 +131,11 @@ static void response_done(struct exchange *x)
         flow_finish(flow);
 }
 
-/* ---- the body ----------------------------------------------------------------------------------- */
+/* ---- the body -----------------------------------------------------------------------------------
+ */
 
-/* Hands one piece to the client; chunked ones gather in `out` and leave with the flush. False: the client is gone. */
+/* Hands one piece to the client; chunked ones gather in `out` and leave with the flush. False: the
+ * client is gone. */
 static bool send_piece(struct exchange *x, struct span piece)
 {
     struct conn *client = &x->flow->client;
@@ -197,7 +204,8 @@ static void response_wait(struct exchange *x)
     }
 }
 
-/* The response's head lies in the client's `out`, bytes of the body perhaps in the server's `in`. */
+/* The response's head lies in the client's `out`, bytes of the body perhaps in the server's `in`.
+ */
 static void response_relay(struct exchange *x)
 {
     struct flow *flow = x->flow;
@@ -218,7 +226,8 @@ static void response_relay(struct exchange *x)
         response_done(x);
         return;
     case STEP_BAD:
-        log_info("response body refused: %s server=%s/%s", x->response.chunked.error, x->backend->name, x->server->name);
+        log_info("response body refused: %s server=%s/%s", x->response.chunked.error,
+                 x->backend->name, x->server->name);
         flow_end(flow, END_SERVER_GONE_BODY);
         return;
     case STEP_CLIENT_GONE:
@@ -236,20 +245,24 @@ void response_drained(struct exchange *x)
         flow_deadline(x->flow, x->backend->config->opt.timeout_response_ms, END_RESPONSE_STALLED);
 }
 
-/* ---- the head ----------------------------------------------------------------------------------- */
+/* ---- the head -----------------------------------------------------------------------------------
+ */
 
 static void decide_framing(struct exchange *x, const struct head *head, struct response_edit *edit)
 {
     x->response.framing = head->framing;
     x->response.left = head->content_length;
-    x->response.done = head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && head->content_length == 0);
+    x->response.done = head->framing == FRAMING_NONE ||
+                       (head->framing == FRAMING_LENGTH && head->content_length == 0);
     if (head->framing == FRAMING_CHUNKED)
         chunked_init(&x->response.chunked);
     bool unknown_length = head->framing == FRAMING_CHUNKED || head->framing == FRAMING_UNTIL_CLOSE;
     x->response_chunked = unknown_length && !x->minor_0;
     if (unknown_length && x->minor_0)
         x->client_keeps = false; /* HTTP/1.0 knows only the connection's end */
-    edit->framing = x->response_chunked ? FRAMING_CHUNKED : unknown_length ? FRAMING_UNTIL_CLOSE : head->framing;
+    edit->framing = x->response_chunked ? FRAMING_CHUNKED
+                    : unknown_length    ? FRAMING_UNTIL_CLOSE
+                                        : head->framing;
     edit->content_length = head->content_length;
     edit->has_content_length = head->has_content_length;
 }
@@ -264,13 +277,16 @@ static bool write_head(struct exchange *x, const char *base)
     char cookie[512];
     struct response_edit edit = {.to_minor = x->minor_0 ? 0 : 1};
     decide_framing(x, head, &edit);
-    x->client_keeps = x->client_keeps && x->request.done && !x->request_broken && !flow->client_eof && !worker->stopping;
+    x->client_keeps = x->client_keeps && x->request.done && !x->request_broken &&
+                      !flow->client_eof && !worker->stopping;
     edit.close = !x->client_keeps;
     edit.say_keep_alive = x->client_keeps && x->minor_0;
-    sticky_edit_response(x->backend, x->server, x->cookie_server, head, base, worker->loop.now_ms, &edit, cookie, sizeof cookie);
+    sticky_edit_response(x->backend, x->server, x->cookie_server, head, base, worker->loop.now_ms,
+                         &edit, cookie, sizeof cookie);
     if (!buf_reserve(client->shelf, &client->out, head->bytes * 2 + HEADERS_SLACK))
         return false;
-    size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end, buf_space(&client->out));
+    size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end,
+                                      buf_space(&client->out));
     client->out.end += (uint32_t)n;
     return n > 0;
 }
@@ -297,7 +313,8 @@ static void response_begin(struct exchange *x)
     response_relay(x);
 }
 
-/* 1xx other than 101: passed on to HTTP/1.1 clients, but 100, which was answered by us. False: ended. */
+/* 1xx other than 101: passed on to HTTP/1.1 clients, but 100, which was answered by us. False:
+ * ended. */
 static bool response_interim(struct exchange *x)
 {
     struct flow *flow = x->flow;
@@ -311,7 +328,10 @@ static bool response_interim(struct exchange *x)
     if (head->status != 100 && !x->minor_0) {
         struct response_edit edit = {.to_minor = 1};
         bool room = buf_reserve(client->shelf, &client->out, head->bytes * 2 + HEADERS_SLACK);
-        size_t n = room ? headers_write_response(head, base, &edit, client->out.data + client->out.end, buf_space(&client->out)) : 0;
+        size_t n = room ? headers_write_response(head, base, &edit,
+                                                 client->out.data + client->out.end,
+                                                 buf_space(&client->out))
+                        : 0;
         client->out.end += (uint32_t)n;
         if (n == 0 || conn_flush(client) == IO_FAILED) {
             flow_end_status(flow, END_CLIENT_GONE_WAIT, 0, NULL);
@@ -326,7 +346,7 @@ static bool response_interim(struct exchange *x)
 static void response_bad(struct exchange *x, const char *why)
 {
     log_info("response refused: %s server=%s/%s", why, x->backend->name, x->server->name);
-    control_report(x->flow->worker->serving, x->server, HEALTH_EVENT_RESPONSE);
+    exchange_report(x, HEALTH_EVENT_RESPONSE);
     flow_end_status(x->flow, END_RESPONSE_BAD, 502, NULL);
 }
 
@@ -352,12 +372,14 @@ static void response_read_head(struct exchange *x)
     enum { HEAD_MOST = 60 * 1024 };
     struct worker *worker = x->flow->worker;
     struct conn *up = &x->up->conn;
-    const struct head_limits limits = {.header_bytes = HEAD_MOST, .fields = HEAD_FIELDS_MAX, .target = 0};
+    const struct head_limits limits = {
+        .header_bytes = HEAD_MOST, .fields = HEAD_FIELDS_MAX, .target = 0};
     struct head_error error;
     bool next = true;
     while (next && buf_len(&up->in) > 0) {
         size_t seen = x->seen;
-        enum head_result result = head_parse_response(&worker->head, buf_bytes(&up->in), &seen, x->method, &limits, &error);
+        enum head_result result = head_parse_response(&worker->head, buf_bytes(&up->in), &seen,
+                                                      x->method, &limits, &error);
         x->seen = (uint32_t)seen;
         if (result == HEAD_MORE) {
             up->in_limit = HEAD_MOST + 1;
@@ -371,7 +393,8 @@ static void response_read_head(struct exchange *x)
     }
 }
 
-/* ---- the server connection's events ------------------------------------------------------------- */
+/* ---- the server connection's events -------------------------------------------------------------
+ */
 
 static void server_connected(struct conn *conn)
 {
@@ -424,8 +447,9 @@ static void server_failed(struct conn *conn)
         server_gone(x, true);
         return;
     }
-    enum health_event event = conn->error == ECONNREFUSED ? HEALTH_EVENT_REFUSED : HEALTH_EVENT_CONNECT;
-    control_report(x->flow->worker->serving, x->server, event);
+    enum health_event event = conn->error == ECONNREFUSED ? HEALTH_EVENT_REFUSED
+                                                          : HEALTH_EVENT_CONNECT;
+    exchange_report(x, event);
     request_failed(x, END_CONNECT_FAILED);
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What is left of a flow after 101: two connections, a few counters, one coarse timer. No parser but the frame
- * tracker, which follows the server's frames so that a Close can be put in between two of them.
+ * What is left of a flow after 101: two connections, a few counters, one coarse timer. No parser
+ * but the frame tracker, which follows the server's frames so that a Close can be put in between
+ * two of them.
  *
  *     client ──► in ─ tunnel_move ─► out ──► server        one recv and one send per message;
- *     client ◄── out ◄─ tunnel_move ─ in ◄── server        who cannot take more stops the other's reading
+ *     client ◄── out ◄─ tunnel_move ─ in ◄── server        who cannot take more stops the other's
+ * reading
  *
- * An end of stream is passed on as one (half-close); the tunnel ends when both have come. A kick sends the client a
- * Close frame (1012, service restart) at the next boundary, throws away what the server still says, and waits for
- * the client's answer as a closing connection does.
+ * An end of stream is passed on as one (half-close); the tunnel ends when both have come. A kick
+ * sends the client a Close frame (1012, service restart) at the next boundary, throws away what the
+ * server still says, and waits for the client's answer as a closing connection does.
  */
 #include "lb/exchange.h"
 
@@ -29,10 +31,12 @@ static struct tunnel *tunnel_of(struct conn *conn)
 static void tunnel_touch(struct tunnel *tunnel)
 {
     if (!tunnel->kicked)
-        flow_deadline(tunnel->flow, tunnel->backend->config->opt.timeout_tunnel_ms, END_TUNNEL_TIMEOUT);
+        flow_deadline(tunnel->flow, tunnel->backend->config->opt.timeout_tunnel_ms,
+                      END_TUNNEL_TIMEOUT);
 }
 
-/* ---- the relay step ----------------------------------------------------------------------------- */
+/* ---- the relay step -----------------------------------------------------------------------------
+ */
 
 /* Moves what lies in from->in to `to`. False: `to` is dead. */
 static bool tunnel_move(struct conn *from, struct conn *to)
@@ -75,7 +79,8 @@ static void tunnel_server_bytes(struct tunnel *tunnel)
     if (stop != SIZE_MAX)
         bytes = span_upto(bytes, stop);
     wsframe_feed(&tunnel->frames, bytes);
-    bool alive = stop == SIZE_MAX ? tunnel_move(up, client) : conn_write(client, &bytes, 1) != IO_FAILED;
+    bool alive = stop == SIZE_MAX ? tunnel_move(up, client)
+                                  : conn_write(client, &bytes, 1) != IO_FAILED;
     if (!alive) {
         tunnel_end(tunnel, END_CLIENT_GONE_DATA);
         return;
@@ -128,7 +133,8 @@ void tunnel_client_eof(struct tunnel *tunnel)
         conn_close_write(&tunnel->up->conn);
 }
 
-/* ---- the server connection's events ------------------------------------------------------------- */
+/* ---- the server connection's events -------------------------------------------------------------
+ */
 
 static void server_bytes(struct conn *conn)
 {
@@ -174,7 +180,8 @@ static const struct conn_owner tunnel_server_owner = {
     .failed = server_failed,
 };
 
-/* ---- beginning and end -------------------------------------------------------------------------- */
+/* ---- beginning and end --------------------------------------------------------------------------
+ */
 
 static bool write_head(struct exchange *x)
 {
@@ -184,16 +191,19 @@ static bool write_head(struct exchange *x)
     const char *base = buf_bytes(&x->up->conn.in).ptr;
     char cookie[512];
     struct response_edit edit = {.to_minor = 1, .upgrade = true};
-    sticky_edit_response(x->backend, x->server, x->cookie_server, head, base, flow->worker->loop.now_ms, &edit, cookie, sizeof cookie);
+    sticky_edit_response(x->backend, x->server, x->cookie_server, head, base,
+                         flow->worker->loop.now_ms, &edit, cookie, sizeof cookie);
     if (!buf_reserve(client->shelf, &client->out, head->bytes * 2 + HEADERS_SLACK))
         return false;
-    size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end, buf_space(&client->out));
+    size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end,
+                                      buf_space(&client->out));
     client->out.end += (uint32_t)n;
     conn_consume(&x->up->conn, head->bytes);
     return n > 0;
 }
 
-/* Everything that the exchange held goes over; the exchange is logged, as the upgrade's own line, and freed. */
+/* Everything that the exchange held goes over; the exchange is logged, as the upgrade's own line,
+ * and freed. */
 static void tunnel_take_over(struct tunnel *tunnel, struct exchange *x)
 {
     struct flow *flow = x->flow;
@@ -266,7 +276,8 @@ static void tunnel_log(struct tunnel *tunnel, enum end_reason reason, uint64_t b
         .status = 101,
         .bytes = bytes,
         .reason = reason,
-        .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections, memory_order_relaxed),
+        .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections,
+                                                         memory_order_relaxed),
         .frontend_connections = atomic_load_explicit(&frontend->connections, memory_order_relaxed),
         .server_connections = atomic_load_explicit(&tunnel->server->inflight, memory_order_relaxed),
         .cookie_state = {'-', '-'},

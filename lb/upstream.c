@@ -3,13 +3,16 @@
  * This file owns a worker's server connections while nobody uses them, and its queues.
  *
  *     lend ──► in use (its borrower's conn_owner) ──► give_back ──► idle (idle_owner) ──► lend …
- *                         └─► upstream_close                          └─► closed: by the server, or after timeouts.idle
+ *                         └─► upstream_close                          └─► closed: by the server, or
+ * after timeouts.idle
  *
- * An idle connection on which anything happens (bytes, FIN, reset) is closed: no server has anything to say unasked.
- * One timer per server closes idle connections from the oldest end, so that lending and giving back touch no timer.
+ * An idle connection on which anything happens (bytes, FIN, reset) is closed: no server has
+ * anything to say unasked. One timer per server closes idle connections from the oldest end, so
+ * that lending and giving back touch no timer.
  *
- * Queues are per worker. A backend's mask says which workers have waiters; whoever leaves a place wakes one of them, itself first. A place
- * may be taken by somebody else meanwhile: the woken waiter then simply stays where it is.
+ * Queues are per worker. A backend's mask says which workers have waiters; whoever leaves a place
+ * wakes one of them, itself first. A place may be taken by somebody else meanwhile: the woken
+ * waiter then simply stays where it is.
  */
 #include "lb/upstream.h"
 
@@ -58,7 +61,8 @@ struct upstream {
     size_t backend_count;
 };
 
-/* ---- setting up --------------------------------------------------------------------------------- */
+/* ---- setting up ---------------------------------------------------------------------------------
+ */
 
 static struct upstream_server *server_local(struct worker *worker, const struct server *server)
 {
@@ -86,7 +90,8 @@ static void place_hook(struct turn_hook *hook)
     flow_place_free(local->worker, local->backend);
 }
 
-static bool backend_local_init(struct upstream_backend *local, struct worker *worker, struct backend *backend)
+static bool backend_local_init(struct upstream_backend *local, struct worker *worker,
+                               struct backend *backend)
 {
     local->worker = worker;
     local->backend = backend;
@@ -157,7 +162,8 @@ struct balance_state *upstream_balance(struct worker *worker, const struct backe
     return &backend_local(worker, backend)->balance;
 }
 
-/* ---- connections kept idle ---------------------------------------------------------------------- */
+/* ---- connections kept idle ----------------------------------------------------------------------
+ */
 
 static void count_server(struct server_conn *conn, enum counter id, int64_t n)
 {
@@ -254,9 +260,11 @@ void upstream_close_idle(struct worker *worker, struct server *server)
     }
 }
 
-/* ---- lending ------------------------------------------------------------------------------------ */
+/* ---- lending ------------------------------------------------------------------------------------
+ */
 
-static struct server_conn *server_conn_open(struct upstream_server *local, const struct conn_owner *owner)
+static struct server_conn *server_conn_open(struct upstream_server *local,
+                                            const struct conn_owner *owner)
 {
     struct worker *worker = local->worker;
     if (!local->addr_known) {
@@ -305,7 +313,8 @@ struct server_conn *upstream_lend(struct worker *worker, struct server *server, 
     return conn;
 }
 
-/* ---- waiting for a place ------------------------------------------------------------------------ */
+/* ---- waiting for a place ------------------------------------------------------------------------
+ */
 
 static uint64_t worker_bit(const struct worker *worker)
 {

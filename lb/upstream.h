@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One worker's side of all servers: the addresses to connect to, the connections kept idle for reuse (last in, first out), and the requests
- * that wait for a place. Nothing here is shared with other workers but the mask that tells who has requests waiting.
+ * One worker's side of all servers: the addresses to connect to, the connections kept idle for
+ * reuse (last in, first out), and the requests that wait for a place. Nothing here is shared with
+ * other workers but the mask that tells who has requests waiting.
  */
 #ifndef LIMPET_LB_UPSTREAM_H
 #define LIMPET_LB_UPSTREAM_H
@@ -16,21 +17,23 @@ struct server_conn {
     struct grave grave;
     struct server *server;
     struct worker *worker;
-    void *user;            /* the borrower */
+    void *user; /* the borrower */
     int64_t idle_since_ms;
-    bool reused;           /* carried an earlier exchange: it may have died unnoticed */
+    bool reused; /* carried an earlier exchange: it may have died unnoticed */
 };
 
 struct upstream *upstream_new(struct worker *worker); /* NULL: no memory */
-void upstream_free(struct upstream *upstream);        /* idle connections close; nothing may be lent */
+void upstream_free(struct upstream *upstream); /* idle connections close; nothing may be lent */
 
 void upstream_set_addr(struct worker *worker, struct server *server, const struct addr *addr);
 
 /*
- * Lends an idle connection (unless `fresh`), or opens one (conn.connecting; owner->connected or ->failed follows).
- * NULL: errno (e.g. ECONNREFUSED from a unix socket, EADDRNOTAVAIL, EMFILE, ENOMEM; EDESTADDRREQ: no address known).
+ * Lends an idle connection (unless `fresh`), or opens one (conn.connecting; owner->connected or
+ * ->failed follows). NULL: errno (e.g. ECONNREFUSED from a unix socket, EADDRNOTAVAIL, EMFILE,
+ * ENOMEM; EDESTADDRREQ: no address known).
  */
-struct server_conn *upstream_lend(struct worker *worker, struct server *server, bool fresh, const struct conn_owner *owner, void *user);
+struct server_conn *upstream_lend(struct worker *worker, struct server *server, bool fresh,
+                                  const struct conn_owner *owner, void *user);
 /* After a complete exchange on a connection that may go on. */
 void upstream_give_back(struct server_conn *conn);
 /* Closes it; its memory goes at the end of the turn. */
@@ -41,8 +44,10 @@ void upstream_close_idle(struct worker *worker, struct server *server);
 /* Requests waiting for a place, oldest first. `node` is the waiter's own. */
 void upstream_queue_push(struct worker *worker, struct backend *backend, struct list *node);
 void upstream_queue_remove(struct worker *worker, struct backend *backend, struct list *node);
-struct list *upstream_queue_first(struct worker *worker, struct backend *backend); /* NULL: nobody waits */
-/* A place was left: whoever waits is told (this worker at the end of the turn, another by letter). */
+struct list *upstream_queue_first(struct worker *worker,
+                                  struct backend *backend); /* NULL: nobody waits */
+/* A place was left: whoever waits is told (this worker at the end of the turn, another by letter).
+ */
 void upstream_place_left(struct worker *worker, struct backend *backend);
 
 /* What balance remembers for this worker. */

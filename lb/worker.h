@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A worker: one thread with its own loop, listeners, flows, idle server connections, buffers, timers and counters. Shares nothing per byte. `struct serving` is
- * what a serving process has once: the snapshot, its workers, its control thread.
+ * A worker: one thread with its own loop, listeners, flows, idle server connections, buffers,
+ * timers and counters. Shares nothing per byte. `struct serving` is what a serving process has
+ * once: the snapshot, its workers, its control thread.
  */
 #ifndef LIMPET_LB_WORKER_H
 #define LIMPET_LB_WORKER_H
@@ -11,6 +12,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "health/health.h"
 #include "lb/access.h"
 #include "lb/counters.h"
 #include "lb/snapshot.h"
@@ -18,13 +20,13 @@
 
 #include <pthread.h>
 
-struct upstream; /* lb/upstream: this worker's side of all servers */
-struct control;  /* lb/control */
+struct upstream;      /* lb/upstream: this worker's side of all servers */
+struct control;       /* lb/control */
 struct stats_samples; /* lb/stats */
 
 /*
- * What control wants of a worker: a set of bits and one letter that is under way while there are any, so that giving an order never allocates
- * and repeated ones are joined.
+ * What control wants of a worker: a set of bits and one letter that is under way while there are
+ * any, so that giving an order never allocates and repeated ones are joined.
  */
 struct worker_orders {
     struct letter letter;
@@ -47,19 +49,19 @@ struct worker {
     struct upstream *upstream;
     struct rng rng;
     struct pool flows, exchanges, tunnels, lines, server_conns;
-    struct list flow_list;       /* every flow of this worker */
+    struct list flow_list; /* every flow of this worker */
     struct list listeners;
-    struct access_batch access;  /* lines of this turn */
-    struct head head;            /* scratch of one turn: the head being worked on */
-    struct eio_request eio;      /* likewise */
-    struct timer trim;           /* gives unused buffers back */
+    struct access_batch access; /* lines of this turn */
+    struct head head;           /* scratch of one turn: the head being worked on */
+    struct eio_request eio;     /* likewise */
+    struct timer trim;          /* gives unused buffers back */
     unsigned index;
-    bool stopping;               /* graceful stop: answers say close, idle connections go */
-    uint32_t next_id;            /* for X-Request-ID and exchange ids */
-    unsigned listeners_paused;   /* listeners that accept nothing at present */
+    bool stopping;             /* graceful stop: answers say close, idle connections go */
+    uint32_t next_id;          /* for X-Request-ID and exchange ids */
+    unsigned listeners_paused; /* listeners that accept nothing at present */
     struct worker_orders orders;
     pthread_t thread;
-    bool started;                /* thread runs, or is to be joined */
+    bool started; /* thread runs, or is to be joined */
 
     /* Written by the worker at the end of each turn, read by control (show info, graceful stop). */
     _Atomic uint64_t buffers_lent, buffers_kept, buffers_mapped, buffer_bytes, pool_grown, busy_us;
@@ -73,9 +75,10 @@ struct serving {
     struct worker *workers;
     unsigned worker_count;
     struct control *control;
-    struct stats_samples *samples;     /* lb/stats: what rates and maxima come from; control's thread only */
-    struct log_sink *access;           /* NULL: off */
-    struct hash_key id_key;            /* for request ids */
+    struct stats_samples
+        *samples;            /* lb/stats: what rates and maxima come from; control's thread only */
+    struct log_sink *access; /* NULL: off */
+    struct hash_key id_key;  /* for request ids */
     _Atomic int64_t client_connections; /* all frontends */
     _Atomic int64_t client_connections_max;
     int64_t max_connections;           /* client connections admitted at most */
@@ -85,6 +88,9 @@ struct serving {
     _Atomic int64_t accept_trouble_ms; /* when a failing accept was logged last */
     _Atomic bool stopping;
     int listen_fd_count;
+    /* Live traffic had trouble with this server. Control's, for any thread; cheap when repeated:
+     * one letter per server is under way at most. */
+    void (*report)(struct serving *serving, struct server *server, enum health_event event);
 };
 
 static inline struct counter_block *worker_stats(struct worker *worker, uint16_t stat_id)
@@ -92,7 +98,8 @@ static inline struct counter_block *worker_stats(struct worker *worker, uint16_t
     return &worker->stats[stat_id];
 }
 
-/* A listening socket of one worker. Accepts in batches; pauses when the process may take no more. */
+/* A listening socket of one worker. Accepts in batches; pauses when the process may take no more.
+ */
 struct listener {
     struct list node; /* in worker->listeners */
     struct io io;
@@ -111,20 +118,23 @@ bool worker_start(struct worker *worker); /* its thread */
 void worker_join(struct worker *worker);
 void worker_fini(struct worker *worker);
 
-/* Runs what other threads have mailed since the thread ended; between worker_join and worker_fini, for all workers before the first of them goes. */
+/* Runs what other threads have mailed since the thread ended; between worker_join and worker_fini,
+ * for all workers before the first of them goes. */
 void worker_settle(struct worker *worker);
 
 /* Any thread: see enum worker_order. `kicks` counts with ORDER_KICK. */
 void worker_order(struct worker *worker, unsigned what, size_t kicks);
 
 /* On the worker's own thread (by letters): */
-void worker_begin_stop(struct worker *worker); /* listeners close, flows are told */
+void worker_begin_stop(struct worker *worker);   /* listeners close, flows are told */
 void listener_resume_all(struct worker *worker); /* a place became free */
-void listener_close_all(struct worker *worker, bool accept_waiting); /* the structs stay, flows point to them */
+void listener_close_all(struct worker *worker,
+                        bool accept_waiting); /* the structs stay, flows point to them */
 
 /*
- * Frees one admitted client connection: flow calls it once for each flow_accept, when the client connection closes (or could not be
- * set up). The listener has counted the peer by limits_connect when the frontend has `limits`: limits_disconnect is flow's, who keeps the address.
+ * Frees one admitted client connection: flow calls it once for each flow_accept, when the client
+ * connection closes (or could not be set up). The listener has counted the peer by limits_connect
+ * when the frontend has `limits`: limits_disconnect is flow's, who keeps the address.
  */
 void worker_client_closed(struct worker *worker, struct frontend *frontend);
 
