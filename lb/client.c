@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * X-Forwarded-For is read from its end: every hop appends whom it saw, so the last address that no
- * trusted proxy has is the first that nobody we trust vouches beyond. Anything before it could have
- * been written by the client itself.
+ * X-Forwarded-For is read from its end: every hop appends whom it saw, so the last address that is no
+ * trusted proxy's is the client. Anything before it could have been written by the client itself.
  */
 #include "lb/client.h"
 

@@ -62,8 +62,7 @@ void exchange_note_line(struct exchange *x, const struct head *head, const char 
     x->line_len = (uint16_t)at;
 }
 
-/* ---- its server ---------------------------------------------------------------------------------
- */
+/* ---- its server ---- */
 
 static bool counts_as_loose(const struct exchange *x)
 {
@@ -123,8 +122,7 @@ void exchange_report(struct exchange *x, enum health_event event)
     serving->report(serving, x->server, event);
 }
 
-/* ---- its end ------------------------------------------------------------------------------------
- */
+/* ---- its end ---- */
 
 static enum counter response_counter(uint16_t status)
 {

@@ -176,6 +176,12 @@ struct flow {
     bool running : 1;       /* inside its own processing: do not recurse */
 };
 
+/* The request's bytes: head, gathered body, and what follows. While head_kept. */
+static inline struct span exchange_text(const struct exchange *x)
+{
+    return buf_bytes(&x->flow->client.in);
+}
+
 /* ---- flow.c ---- */
 extern const struct conn_owner flow_client_owner;
 void flow_enter(struct flow *flow,
@@ -186,6 +192,8 @@ void flow_end(struct flow *flow, enum end_reason reason);
 /* The same with the status and a phrase that a parser named. */
 void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
                      const char *phrase);
+/* Closes now; `reset`: visibly (RST), because an answer was cut short. */
+void flow_close(struct flow *flow, bool reset);
 /* No further request: what waits goes out, what still comes is thrown away, then it closes. */
 void flow_finish(struct flow *flow);
 /* The response was handed over: on to the next request, or to CLOSING. */
@@ -211,16 +219,24 @@ void exchange_free(struct exchange *x); /* what it still holds is the caller's o
 void exchange_end(struct exchange *x, enum end_reason reason, bool reuse);
 
 /* ---- request.c ---- */
-void request_read(struct flow *flow);   /* bytes came in IDLE or HEAD */
-void request_gather(struct flow *flow); /* bytes came in GATHER */
-void request_relay(struct exchange *x); /* bytes of a streamed body came, or the server drained */
+void request_read(struct flow *flow);                     /* bytes came in IDLE or HEAD */
 void request_choose(struct exchange *x, bool from_queue); /* owner or balance; then connect */
-void request_connected(struct exchange *x);
 /* The try failed; another one if that can lose nothing, else the end. */
 void request_failed(struct exchange *x, enum end_reason reason);
 /* Fills worker->head and worker->eio again from the head that is kept. */
 bool request_parse_again(struct exchange *x);
 void request_forget_head(struct exchange *x); /* no further try: the client's buffer goes back */
+
+/* ---- request_body.c ---- */
+void request_body(struct exchange *x);  /* a body is announced: gather it, or stream */
+void request_gather(struct flow *flow); /* bytes came in GATHER */
+void request_relay(struct exchange *x); /* bytes of a streamed body came, or the server drained */
+/* The request is out: sets the deadline for the answer (a held poll's is its session's lifetime). */
+void request_await_response(struct exchange *x);
+
+/* ---- request_send.c ---- */
+void request_send(struct exchange *x); /* the connection stands; worker->head is this request's */
+void request_connected(struct exchange *x); /* the same in a later turn */
 
 /* ---- response.c ---- */
 extern const struct conn_owner exchange_server_owner;

@@ -135,8 +135,7 @@ void peer_from_addr(union peer *peer, const struct addr *addr)
         memcpy(peer, addr, addr->len < sizeof *peer ? addr->len : sizeof *peer);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 static void flow_bury(struct grave *grave)
 {
@@ -144,7 +143,7 @@ static void flow_bury(struct grave *grave)
     pool_give_back(&flow->worker->flows, flow);
 }
 
-static void flow_close(struct flow *flow, bool reset)
+void flow_close(struct flow *flow, bool reset)
 {
     struct worker *worker = flow->worker;
     struct frontend *frontend = flow->listener->frontend;
@@ -228,12 +227,13 @@ static size_t write_reply(struct exchange *x, uint16_t status, const char *phras
     return reply_write(&reply, out, size);
 }
 
-static size_t write_dead_owner(struct exchange *x, bool keep, char *out, size_t size)
+/* In Engine.IO's own words: the session is unknown (its owner is dead), or it closes (a kick). */
+static size_t write_engineio(struct exchange *x, enum end_reason reason, bool keep, char *out,
+                             size_t size)
 {
     struct span origin = SPAN_NONE;
     if (x->head_kept && request_parse_again(x))
-        origin = head_value(&x->flow->worker->head, buf_bytes(&x->flow->client.in).ptr,
-                            HEADER_ORIGIN);
+        origin = head_value(&x->flow->worker->head, exchange_text(x).ptr, HEADER_ORIGIN);
     struct eio_request eio = {
         .kind = EIO_SESSION,
         .transport = x->polling ? EIO_POLLING : EIO_WEBSOCKET,
@@ -241,22 +241,29 @@ static size_t write_dead_owner(struct exchange *x, bool keep, char *out, size_t 
         .jsonp = x->jsonp,
         .jsonp_index = x->jsonp_index,
     };
-    return reply_write_unknown_sid(&eio, x->upgrade, origin, !keep, out, size);
+    if (reason == END_KICKED)
+        return reply_write_close_packet(&eio, origin, !keep, out, size);
+    size_t n = reply_write_unknown_sid(&eio, x->upgrade, origin, !keep, out, size);
+    if (x->method == METHOD_HEAD)
+        n = span_find(span_of(out, n), SPAN("\r\n\r\n")) + 4;
+    return n;
 }
 
 /* Our own answer. False: it could not be written. */
-static bool flow_answer(struct flow *flow, struct exchange *x, enum end_reason reason,
-                        uint16_t status, const char *phrase, bool keep)
+static bool flow_answer(struct flow *flow, enum end_reason reason, uint16_t status,
+                        const char *phrase, bool keep)
 {
     enum { ROOM = 4096 };
+    struct exchange *x = flow->exchange;
     struct conn *client = &flow->client;
     if (!conn_open(client) || !buf_reserve(client->shelf, &client->out, ROOM))
         return false;
     char *out = client->out.data + client->out.end;
-    size_t n = reason == END_DEAD_OWNER ? write_dead_owner(x, keep, out, ROOM)
-                                        : write_reply(x, status, phrase, keep, out, ROOM);
+    bool engineio = reason == END_DEAD_OWNER || reason == END_KICKED;
+    size_t n = engineio ? write_engineio(x, reason, keep, out, ROOM)
+                        : write_reply(x, status, phrase, keep, out, ROOM);
     client->out.end += (uint32_t)n;
-    x->status = reason == END_DEAD_OWNER && x->legacy ? 200 : status;
+    x->status = reason == END_DEAD_OWNER && x->legacy && !x->upgrade ? 200 : status;
     x->answered = true;
     flow_count(flow, COUNTER_OWN_ANSWERS, 1);
     return n > 0 && conn_flush(client) != IO_FAILED;
@@ -279,8 +286,7 @@ void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
     }
     bool mid_answer = x->answered;
     bool keep = flow_keeps(flow, x, reason) && !(reason == END_DEAD_OWNER && x->upgrade);
-    bool answered = !mid_answer && status != 0 &&
-                    flow_answer(flow, x, reason, status, phrase, keep);
+    bool answered = !mid_answer && status != 0 && flow_answer(flow, reason, status, phrase, keep);
     if (x->head_kept)
         request_forget_head(x);
     exchange_end(x, reason, false);
@@ -297,8 +303,7 @@ void flow_end(struct flow *flow, enum end_reason reason)
     flow_end_status(flow, reason, end_table[reason].status, NULL);
 }
 
-/* ---- deadlines ----------------------------------------------------------------------------------
- */
+/* ---- deadlines ---- */
 
 /* The deadline of a stalled client passed, but it took (or sent) something meanwhile: it goes on.
  */
@@ -342,8 +347,7 @@ static void flow_overdue(struct timer *timer)
     }
 }
 
-/* ---- the client connection's events -------------------------------------------------------------
- */
+/* ---- the client connection's events ---- */
 
 static struct flow *flow_of(struct conn *client)
 {
@@ -504,8 +508,7 @@ const struct conn_owner flow_client_owner = {
     .failed = client_failed,
 };
 
-/* ---- the beginning ------------------------------------------------------------------------------
- */
+/* ---- the beginning ---- */
 
 static struct flow *flow_new(struct worker *worker, struct listener *listener, int fd)
 {
@@ -564,104 +567,4 @@ void flow_fini_worker(struct worker *worker)
     pool_fini(&worker->tunnels);
     pool_fini(&worker->lines);
     pool_fini(&worker->server_conns);
-}
-
-/* ---- all flows of a worker ----------------------------------------------------------------------
- */
-
-void flow_begin_stop(struct worker *worker)
-{
-    upstream_close_idle(worker, NULL);
-    list_each_safe(node, &worker->flow_list)
-    {
-        struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state == FLOW_IDLE && !flow->client.blocked)
-            flow_close(flow, false);
-    }
-}
-
-/* A poll that a server holds and of whose answer nothing has come. */
-static bool flow_holds_poll(const struct flow *flow)
-{
-    const struct exchange *x = flow->exchange;
-    return flow->state == FLOW_RELAY && x->held_poll && !x->answered && x->sent;
-}
-
-/* The held poll's answer is Engine.IO's close packet: the client reconnects; the server sees its
- * poll closed and frees the session. */
-static void flow_kick_poll(struct flow *flow)
-{
-    struct exchange *x = flow->exchange;
-    struct conn *client = &flow->client;
-    struct span packet = x->protocol == 4 ? SPAN("1") : SPAN("1:1");
-    char text[256];
-    int n = snprintf(
-        text, sizeof text,
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: %zu\r\n"
-        "Cache-Control: no-store\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n%.*s",
-        packet.len, SPAN_ARG(packet));
-    struct span part = {text, (size_t)n};
-    bool sent = conn_write(client, &part, 1) != IO_FAILED;
-    x->answered = true;
-    x->status = 200;
-    sidmap_drop(x->backend->sids, &x->hold);
-    exchange_end(x, END_KICKED, false);
-    if (sent)
-        flow_finish(flow);
-    else
-        flow_close(flow, false);
-}
-
-size_t flow_kick(struct worker *worker, size_t n)
-{
-    size_t left = 0;
-    list_each_safe(node, &worker->flow_list)
-    {
-        struct flow *flow = container_of(node, struct flow, node);
-        bool tunnel = flow->state == FLOW_TUNNEL && !flow->tunnel->kick;
-        if (!tunnel && !flow_holds_poll(flow))
-            continue;
-        left++;
-        if (left > n)
-            continue;
-        if (tunnel)
-            tunnel_kick(flow->tunnel);
-        else
-            flow_kick_poll(flow);
-    }
-    return left;
-}
-
-void flow_end_all(struct worker *worker)
-{
-    list_each_safe(node, &worker->flow_list)
-    {
-        struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state == FLOW_CLOSING || flow->state == FLOW_IDLE || flow->state == FLOW_HEAD)
-            flow_close(flow, false);
-        else
-            flow_end_status(flow, END_KICKED, 0, NULL);
-    }
-}
-
-void flow_server_down(struct worker *worker, struct server *server)
-{
-    bool close_tunnels = server->backend->config->opt.health_on_down == ON_DOWN_CLOSE;
-    upstream_close_idle(worker, server);
-    list_each_safe(node, &worker->flow_list)
-    {
-        struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state == FLOW_TUNNEL && flow->tunnel->server == server && close_tunnels)
-            tunnel_end(flow->tunnel, END_SERVER_DOWN);
-        else if (flow->state == FLOW_RELAY && flow->exchange->server == server &&
-                 !flow->exchange->answered)
-            request_failed(flow->exchange, END_RESPONSE_TIMEOUT);
-    }
-}
-
-void flow_place_free(struct worker *worker, struct backend *backend)
-{
-    struct list *first = upstream_queue_first(worker, backend);
-    if (first)
-        request_choose(container_of(first, struct exchange, queue_node), true);
 }

@@ -5,14 +5,15 @@
  * What real servers say about a session id that they do not know (asked byte by byte:
  * engine.io 6.6, 3.6, 1.8 and socket.io 0.9):
  *
- *   polling, JSONP   400, application/json, {"code":1,"message":"Session ID unknown"}; JSONP gets
- * it bare as well. Protocol 3 servers allow every origin: the request's with credentials, "*" when
- * it names none. Protocol 4 servers allow what they are configured to; we cannot know that, so the
- * Origin is echoed: the answer tells nothing that needs hiding, and a page that may not read it
- * would wait for nothing upgrade          400, text/html, the bare message, and the connection
- * closes; no CORS fields 0.9              200, the packet 7:::1+0 ("error, client not handshaken,
- * reconnect"), in io.j[N]("…"); for JSONP. Its WebSocket would accept and then send that packet;
- * ours is refused like any other upgrade
+ *   polling, JSONP  400, application/json, {"code":1,"message":"Session ID unknown"}; JSONP gets it
+ *                   bare as well. Protocol 3 servers allow every origin: the request's with
+ *                   credentials, "*" when it names none. Protocol 4 servers allow what they are
+ *                   configured to; we cannot know that, so the Origin is echoed: the answer tells
+ *                   nothing that needs hiding, and a page that may not read it would wait for nothing
+ *   upgrade         400, text/html, the bare message, and the connection closes; no CORS fields
+ *   0.9             200, the packet 7:::1+0 ("error, client not handshaken, reconnect"), in
+ *                   io.j[N]("…"); for JSONP. Its WebSocket would accept and then send that packet;
+ *                   ours is refused like any other upgrade
  *
  * They send these in chunks with a Date; ours have a Content-Length and none.
  */
@@ -164,5 +165,23 @@ size_t reply_write_unknown_sid(const struct eio_request *eio, bool upgrade, stru
         unknown_legacy(&text, eio, origin, close);
     else
         unknown_polling(&text, eio, origin, close);
+    return text_end(&text);
+}
+
+size_t reply_write_close_packet(const struct eio_request *eio, struct span origin, bool close,
+                                char *out, size_t size)
+{
+    struct text text = {.out = out, .size = size, .full = size == 0};
+    const char *packet = eio->protocol == 4 ? "1" : "1:1";
+    char body[48];
+    int len = eio->jsonp
+                  ? snprintf(body, sizeof(body), "___eio[%u](\"%s\");", eio->jsonp_index, packet)
+                  : snprintf(body, sizeof(body), "%s", packet);
+
+    text_add(&text, "HTTP/1.1 200 OK\r\nContent-Type: text/%s; charset=UTF-8\r\n",
+             eio->jsonp ? "javascript" : "plain");
+    add_cors(&text, eio->protocol, origin);
+    text_add(&text, "Cache-Control: no-store\r\nContent-Length: %d\r\n%s\r\n%s", len,
+             close ? "Connection: close\r\n" : "", body);
     return text_end(&text);
 }

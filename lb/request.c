@@ -1,39 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * This file owns the way of a request: its head is parsed, its backend found, its body (up to 64
- * KiB) gathered, its owner asked for or a server chosen, a connection lent, the request written
- * anew and sent; a longer body then streams. And it owns the decision whether a failed try may be
- * followed by another.
+ * This file owns the way of a request up to its server: its head is parsed, its backend found, its
+ * owner asked for or a server chosen, a connection lent. And it owns the decision whether a failed
+ * try may be followed by another. Bodies are in request_body.c, what is sent in request_send.c.
  *
- *   client's `in`:  | head (head_bytes) | body gathered so far (body_bytes) | raw bytes, later
- * requests … |
+ *   client's `in`:  | head (head_bytes) | body so far (body_bytes) | raw bytes, later requests … |
  *
- * Head and gathered body stay there until no further try can need them (head_kept). Offsets into
- * the head are only good while worker->head holds this request's: whoever comes back in a later
- * turn calls request_parse_again. A chunked body is decoded in place, so that a gathered one goes
- * on with a plain length.
+ * Head and gathered body stay there until no further try can need them (head_kept). Offsets into the
+ * head are only good while worker->head holds this request's: whoever comes back in a later turn
+ * calls request_parse_again.
  *
  * What may be repeated (INTERFACE §3.7): anything of which no byte was sent; GET, HEAD and OPTIONS
- * without sid and body until the first byte of an answer. A request with a sid only ever goes to
- * its owner.
+ * without sid and body until the first byte of an answer. A request with a sid only ever goes to its
+ * owner.
  */
 #include "lb/exchange.h"
 
 #include "lb/client.h"
-#include "proto/headers.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-/* ---- the head -----------------------------------------------------------------------------------
- */
-
-static struct span client_text(const struct exchange *x)
-{
-    return buf_bytes(&x->flow->client.in);
-}
+/* ---- the head ---- */
 
 static void note_engineio(struct exchange *x, const struct eio_request *eio)
 {
@@ -58,7 +47,7 @@ static void classify(struct exchange *x)
     enum { PATHS_MAX = 16 };
     struct worker *worker = x->flow->worker;
     const struct backend_options *options = &x->backend->config->opt;
-    const char *base = client_text(x).ptr;
+    const char *base = exchange_text(x).ptr;
     struct span paths[PATHS_MAX];
     size_t n = options->sid_paths_count < PATHS_MAX ? options->sid_paths_count : PATHS_MAX;
     for (size_t i = 0; i < n; i++)
@@ -72,13 +61,19 @@ bool request_parse_again(struct exchange *x)
     struct worker *worker = x->flow->worker;
     struct head_error error;
     size_t seen = 0;
-    struct span head = span_upto(client_text(x), x->head_bytes);
+    struct span head = span_upto(exchange_text(x), x->head_bytes);
     enum head_result result = head_parse_request(&worker->head, head, &seen,
                                                  &x->frontend->head_limits, &error);
     assert(result == HEAD_OK); /* the same bytes as the first time */
     if (x->backend)
         classify(x);
     return result == HEAD_OK;
+}
+
+void request_forget_head(struct exchange *x)
+{
+    x->head_kept = false;
+    conn_consume(&x->flow->client, x->head_bytes + x->body_bytes);
 }
 
 static bool body_none(enum framing framing, uint64_t length)
@@ -131,7 +126,7 @@ static bool request_admit(struct exchange *x)
     struct flow *flow = x->flow;
     struct worker *worker = flow->worker;
     const struct head *head = &worker->head;
-    const char *base = client_text(x).ptr;
+    const char *base = exchange_text(x).ptr;
     const struct frontend_options *options = &x->frontend->config->opt;
     ptrdiff_t index = route_find(x->frontend->routes, slice_of(base, head->host),
                                  slice_of(base, head->path));
@@ -166,8 +161,6 @@ static bool request_admit(struct exchange *x)
     return true;
 }
 
-static void request_body(struct exchange *x);
-
 static void request_begin(struct flow *flow)
 {
     struct worker *worker = flow->worker;
@@ -177,7 +170,7 @@ static void request_begin(struct flow *flow)
         return;
     }
     note_head(x, &worker->head);
-    exchange_note_line(x, &worker->head, client_text(x).ptr);
+    exchange_note_line(x, &worker->head, exchange_text(x).ptr);
     if (!request_admit(x))
         return;
     if (x->request.done)
@@ -185,332 +178,7 @@ static void request_begin(struct flow *flow)
     else
         request_body(x);
 }
-
-/* ---- the body -----------------------------------------------------------------------------------
- */
-
-/* The client sent n more bytes of its body. False: it is too slow (limits.body_rate, after the
- * first timeouts.request). */
-static bool body_received(struct exchange *x, uint64_t n)
-{
-    const struct frontend_options *options = &x->frontend->config->opt;
-    int64_t now_us = x->flow->worker->loop.now_us;
-    x->request_received += n;
-    x->rate_received += n;
-    if (x->rate_since_us == 0)
-        x->rate_since_us = now_us;
-    int64_t over_us = now_us - x->rate_since_us - options->timeout_request_ms * 1000;
-    return over_us <= 0 ||
-           (double)x->rate_received >= (double)options->limit_body_rate * (double)over_us / 1e6;
-}
-
-static bool body_too_large(const struct exchange *x)
-{
-    return x->request_received > (uint64_t)x->frontend->config->opt.limit_body;
-}
-
-/* Waiting for the client's next bytes of the body. */
-static void body_deadline(struct exchange *x)
-{
-    flow_deadline(x->flow, x->frontend->config->opt.timeout_client_ms, END_BODY_SLOW);
-}
-
-/*
- * Decodes what has come of a chunked body, in place: data moves up to the end of the data before
- * it, raw bytes that are left (of a later request) behind that. False: ended.
- */
-static bool gather_chunks(struct exchange *x)
-{
-    struct flow *flow = x->flow;
-    struct buf *in = &flow->client.in;
-    char *body_end = in->data + in->start + x->head_bytes + x->body_bytes;
-    struct span raw = {body_end, (size_t)(in->data + in->end - body_end)};
-    enum chunked_result result;
-    do {
-        size_t used;
-        struct span data = SPAN_NONE;
-        result = chunked_next(&x->request.chunked, raw, &used, &data);
-        if (result == CHUNKED_DATA) {
-            memmove(body_end, data.ptr, data.len);
-            body_end += data.len;
-            x->body_bytes += (uint32_t)data.len;
-        }
-        raw = span_from(raw, used);
-    } while (result == CHUNKED_DATA);
-    if (result == CHUNKED_BAD) {
-        flow_end_status(flow, END_BODY_BAD, 400, x->request.chunked.error);
-        return false;
-    }
-    memmove(body_end, raw.ptr, raw.len);
-    in->end = (uint32_t)(body_end + raw.len - in->data);
-    if (result == CHUNKED_DONE) {
-        x->request.done = true;
-        x->request.framing = FRAMING_LENGTH;
-        x->request.left = x->body_bytes;
-    }
-    return true;
-}
-
-/* Takes stock of a body that is being gathered. False: ended. */
-static bool gather(struct exchange *x)
-{
-    struct conn *client = &x->flow->client;
-    size_t before = x->request_received;
-    if (x->request.framing == FRAMING_CHUNKED) {
-        if (!gather_chunks(x))
-            return false;
-        if (!body_received(x, x->body_bytes - before)) {
-            flow_end(x->flow, END_BODY_SLOW);
-            return false;
-        }
-        if (body_too_large(x)) {
-            flow_end(x->flow, END_BODY_TOO_LARGE);
-            return false;
-        }
-        return true;
-    }
-    size_t have = buf_len(&client->in) - x->head_bytes;
-    size_t body = have < x->request.left ? have : (size_t)x->request.left;
-    if (!body_received(x, body - before)) {
-        flow_end(x->flow, END_BODY_SLOW);
-        return false;
-    }
-    if (have >= x->request.left) {
-        x->body_bytes = (uint32_t)x->request.left;
-        x->request.done = true;
-    }
-    return true;
-}
-
-static bool say_continue(struct exchange *x)
-{
-    if (x->continued || !x->flow->worker->head.expect_continue)
-        return true;
-    struct span answer = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-    x->continued = true;
-    return conn_write(&x->flow->client, &answer, 1) != IO_FAILED;
-}
-
-/* The head is there, the body is announced: gather it, or, when it is long, choose a server and
- * stream. */
-static void request_body(struct exchange *x)
-{
-    struct flow *flow = x->flow;
-    bool streams = x->request.framing == FRAMING_LENGTH && x->request.left > GATHER_MAX;
-    bool expects = flow->worker->head.expect_continue;
-    if (!streams && !gather(x))
-        return;
-    if (!x->request.done && expects && buf_len(&flow->client.in) == x->head_bytes &&
-        !say_continue(x)) {
-        flow_end_status(flow, END_CLIENT_GONE_BODY, 0, NULL);
-        return;
-    }
-    if (x->request.done || streams || x->body_bytes > GATHER_MAX) {
-        request_choose(x, false);
-        return;
-    }
-    flow->client.in_limit = x->head_bytes + GATHER_MAX + BUF_SMALL;
-    flow_enter(flow, FLOW_GATHER);
-}
-
-void request_gather(struct flow *flow)
-{
-    struct exchange *x = flow->exchange;
-    if (!gather(x))
-        return;
-    if (x->request.done || x->body_bytes > GATHER_MAX) {
-        request_parse_again(x);
-        request_choose(x, false);
-        return;
-    }
-    body_deadline(x);
-}
-
-/* ---- a streamed body ----------------------------------------------------------------------------
- */
-
-/* Sends the next piece of the body. False: the server takes no more (IO_FAILED). */
-static bool relay_data(struct exchange *x, struct span data)
-{
-    if (x->request.framing == FRAMING_LENGTH)
-        return conn_write(&x->up->conn, &data, 1) != IO_FAILED;
-    char size[CHUNKED_HEAD_MAX];
-    struct span parts[] = {{size, chunked_write_head(data.len, size)}, data, SPAN("\r\n")};
-    return conn_write(&x->up->conn, parts, 3) != IO_FAILED;
-}
-
-/* One piece of what lies in the client's `in`. False: ended, or the server takes no more. */
-static bool relay_step(struct exchange *x)
-{
-    struct conn *client = &x->flow->client;
-    struct span in = buf_bytes(&client->in);
-    struct span data = SPAN_NONE;
-    size_t used;
-    if (x->request.framing == FRAMING_LENGTH) {
-        data = span_upto(in, x->request.left > SIZE_MAX ? SIZE_MAX : (size_t)x->request.left);
-        used = data.len;
-        x->request.left -= data.len;
-        x->request.done = x->request.left == 0;
-    } else {
-        enum chunked_result result = chunked_next(&x->request.chunked, in, &used, &data);
-        if (result == CHUNKED_BAD) {
-            flow_end_status(x->flow, END_BODY_BAD, 400, x->request.chunked.error);
-            return false;
-        }
-        x->request.done = result == CHUNKED_DONE;
-    }
-    bool in_time = body_received(x, data.len);
-    bool sent = data.len == 0 || relay_data(x, data);
-    if (sent && x->request.done && x->request.framing == FRAMING_CHUNKED)
-        sent = conn_write(&x->up->conn, &CHUNKED_END, 1) != IO_FAILED;
-    conn_consume(client, used);
-    if (!sent) {
-        x->request_broken = true;
-        return false;
-    }
-    if (!in_time || body_too_large(x)) {
-        flow_end(x->flow, in_time ? END_BODY_TOO_LARGE : END_BODY_SLOW);
-        return false;
-    }
-    return true;
-}
-
-static void response_deadline(struct exchange *x)
-{
-    int64_t ms = x->backend->config->opt.timeout_response_ms;
-    if (x->held_poll && x->lifetime_ms > ms)
-        ms = x->lifetime_ms;
-    flow_deadline(x->flow, ms, END_RESPONSE_TIMEOUT);
-}
-
-void request_relay(struct exchange *x)
-{
-    struct flow *flow = x->flow;
-    struct conn *client = &flow->client;
-    while (!x->request.done && !x->up->conn.blocked && buf_len(&client->in) > 0) {
-        if (!relay_step(x))
-            break;
-    }
-    if (flow->exchange != x)
-        return;
-    if (x->request_broken || x->up->conn.blocked) {
-        /* The client is not to blame for this wait: its rate is measured anew afterwards. */
-        x->rate_since_us = 0;
-        x->rate_received = 0;
-        conn_pause(client);
-        response_deadline(x);
-        return;
-    }
-    if (x->request.done) {
-        response_deadline(x);
-        return;
-    }
-    body_deadline(x);
-    conn_resume(client);
-}
-
-/* ---- sending ------------------------------------------------------------------------------------
- */
-
-/* Writes the head into the server connection's out buffer. */
-static bool write_head(struct exchange *x)
-{
-    struct worker *worker = x->flow->worker;
-    struct conn *up = &x->up->conn;
-    const char *base = client_text(x).ptr;
-    char ip[ADDR_TEXT_MAX], id[17];
-    struct addr peer;
-    peer_to_addr(&x->flow->peer, &peer);
-    addr_format_host(&peer, ip);
-    snprintf(id, sizeof id, "%016llx", (unsigned long long)x->id);
-    struct request_edit edit = {
-        .client_ip = span_str(ip),
-        .trust_forwarded = client_trusted(x->frontend, &peer),
-        .scheme = SPAN("http"),
-        .port = span_str(x->flow->listener->port),
-        .request_id = span_of(id, 16),
-        .drop_accept_encoding = x->handshake && (x->polling || x->legacy),
-        .upgrade = x->upgrade,
-        .framing = x->request.framing,
-        .content_length = x->request.done && x->request.framing == FRAMING_LENGTH
-                              ? x->body_bytes
-                              : worker->head.content_length,
-    };
-    sticky_edit_request(x->backend, &edit.cookie);
-    size_t room = worker->head.bytes * 2 + HEADERS_SLACK;
-    if (!buf_reserve(up->shelf, &up->out, room))
-        return false;
-    size_t n = headers_write_request(&worker->head, base, &edit, up->out.data + up->out.end,
-                                     buf_space(&up->out));
-    up->out.end += (uint32_t)n;
-    return n > 0;
-}
-
-/* Sends head and gathered body; the body's chunk framing when the rest of it will stream. */
-static enum io_result write_request(struct exchange *x)
-{
-    struct span body = span_upto(span_from(client_text(x), x->head_bytes), x->body_bytes);
-    if (body.len == 0)
-        return conn_flush(&x->up->conn);
-    if (x->request.framing == FRAMING_LENGTH)
-        return conn_write(&x->up->conn, &body, 1);
-    char size[CHUNKED_HEAD_MAX];
-    struct span parts[] = {{size, chunked_write_head(body.len, size)}, body, SPAN("\r\n")};
-    return conn_write(&x->up->conn, parts, 3);
-}
-
-static void note_poll(struct exchange *x)
-{
-    x->counted_poll = true;
-    flow_count(x->flow, COUNTER_SIO_POLLING_NOW, 1);
-    atomic_fetch_add_explicit(&x->flow->worker->polls_now, 1, memory_order_relaxed);
-}
-
-/* The connection stands and worker->head is this request's. */
-static void request_send(struct exchange *x)
-{
-    struct flow *flow = x->flow;
-    struct conn *up = &x->up->conn;
-    uint64_t before = up->sent;
-    x->connect_us = flow->worker->loop.now_us;
-    if (!write_head(x)) {
-        flow_end(flow, END_NO_MEMORY);
-        return;
-    }
-    flow_enter(flow, FLOW_RELAY);
-    enum io_result result = write_request(x);
-    x->sent = result != IO_FAILED || up->sent != before;
-    if (result == IO_FAILED) {
-        request_failed(x, END_SERVER_GONE_HEAD);
-        return;
-    }
-    if (x->has_sid && x->method == METHOD_POST && x->request.done)
-        x->closes_sid = eio_is_close(
-            span_upto(span_from(client_text(x), x->head_bytes), x->body_bytes), x->protocol);
-    if (x->held_poll)
-        note_poll(x);
-    if (!x->repeatable)
-        request_forget_head(x);
-    if (x->request.done)
-        response_deadline(x);
-    else
-        request_relay(x);
-}
-
-void request_connected(struct exchange *x)
-{
-    request_parse_again(x);
-    request_send(x);
-}
-
-void request_forget_head(struct exchange *x)
-{
-    x->head_kept = false;
-    conn_consume(&x->flow->client, x->head_bytes + x->body_bytes);
-}
-
-/* ---- choosing -----------------------------------------------------------------------------------
- */
+/* ---- choosing ---- */
 
 static void request_connect(struct exchange *x)
 {
@@ -538,7 +206,7 @@ static uint64_t key_hash(const struct exchange *x)
 {
     const struct worker *worker = x->flow->worker;
     const char *on = x->backend->config->opt.hash_on;
-    const char *base = client_text(x).ptr;
+    const char *base = exchange_text(x).ptr;
     struct span key = client_hash_key(&worker->head, base, on);
     return key.len > 0 ? hash_stable(key) : x->client_hash;
 }
@@ -620,7 +288,7 @@ void request_choose(struct exchange *x, bool from_queue)
         return;
     }
     struct sticky_owner owner;
-    const char *base = client_text(x).ptr;
+    const char *base = exchange_text(x).ptr;
     sticky_find(x->backend, &worker->eio, &worker->head, base, x->client_hash, worker->loop.now_ms,
                 &owner);
     note_owner(x, &owner);
@@ -643,8 +311,7 @@ void request_choose(struct exchange *x, bool from_queue)
     }
 }
 
-/* ---- another try --------------------------------------------------------------------------------
- */
+/* ---- another try ---- */
 
 /* Nothing of it was done by any server, or it may be done twice. */
 static bool may_try_again(const struct exchange *x)

@@ -24,8 +24,7 @@ static struct exchange *exchange_of(struct conn *conn)
     return container_of(conn, struct server_conn, conn)->user;
 }
 
-/* ---- what is learned as the body passes ---------------------------------------------------------
- */
+/* ---- what is learned as the body passes ---- */
 
 static void learn_found(struct exchange *x, const struct eio_handshake *handshake)
 {
@@ -112,8 +111,7 @@ static enum watch watch_for(const struct exchange *x, const struct head *head)
     return WATCH_NOTHING;
 }
 
-/* ---- its end ------------------------------------------------------------------------------------
- */
+/* ---- its end ---- */
 
 static void response_done(struct exchange *x)
 {
@@ -131,8 +129,7 @@ static void response_done(struct exchange *x)
         flow_finish(flow);
 }
 
-/* ---- the body -----------------------------------------------------------------------------------
- */
+/* ---- the body ---- */
 
 /* Hands one piece to the client; chunked ones gather in `out` and leave with the flush. False: the
  * client is gone. */
@@ -245,8 +242,7 @@ void response_drained(struct exchange *x)
         flow_deadline(x->flow, x->backend->config->opt.timeout_response_ms, END_RESPONSE_STALLED);
 }
 
-/* ---- the head -----------------------------------------------------------------------------------
- */
+/* ---- the head ---- */
 
 static void decide_framing(struct exchange *x, const struct head *head, struct response_edit *edit)
 {
@@ -393,8 +389,7 @@ static void response_read_head(struct exchange *x)
     }
 }
 
-/* ---- the server connection's events -------------------------------------------------------------
- */
+/* ---- the server connection's events ---- */
 
 static void server_connected(struct conn *conn)
 {

@@ -35,8 +35,7 @@ static void tunnel_touch(struct tunnel *tunnel)
                       END_TUNNEL_TIMEOUT);
 }
 
-/* ---- the relay step -----------------------------------------------------------------------------
- */
+/* ---- the relay step ---- */
 
 /* Moves what lies in from->in to `to`. False: `to` is dead. */
 static bool tunnel_move(struct conn *from, struct conn *to)
@@ -133,8 +132,7 @@ void tunnel_client_eof(struct tunnel *tunnel)
         conn_close_write(&tunnel->up->conn);
 }
 
-/* ---- the server connection's events -------------------------------------------------------------
- */
+/* ---- the server connection's events ---- */
 
 static void server_bytes(struct conn *conn)
 {
@@ -180,8 +178,7 @@ static const struct conn_owner tunnel_server_owner = {
     .failed = server_failed,
 };
 
-/* ---- beginning and end --------------------------------------------------------------------------
- */
+/* ---- beginning and end ---- */
 
 static bool write_head(struct exchange *x)
 {

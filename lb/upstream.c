@@ -61,8 +61,7 @@ struct upstream {
     size_t backend_count;
 };
 
-/* ---- setting up ---------------------------------------------------------------------------------
- */
+/* ---- setting up ---- */
 
 static struct upstream_server *server_local(struct worker *worker, const struct server *server)
 {
@@ -162,8 +161,7 @@ struct balance_state *upstream_balance(struct worker *worker, const struct backe
     return &backend_local(worker, backend)->balance;
 }
 
-/* ---- connections kept idle ----------------------------------------------------------------------
- */
+/* ---- connections kept idle ---- */
 
 static void count_server(struct server_conn *conn, enum counter id, int64_t n)
 {
@@ -260,8 +258,7 @@ void upstream_close_idle(struct worker *worker, struct server *server)
     }
 }
 
-/* ---- lending ------------------------------------------------------------------------------------
- */
+/* ---- lending ---- */
 
 static struct server_conn *server_conn_open(struct upstream_server *local,
                                             const struct conn_owner *owner)
@@ -313,8 +310,7 @@ struct server_conn *upstream_lend(struct worker *worker, struct server *server, 
     return conn;
 }
 
-/* ---- waiting for a place ------------------------------------------------------------------------
- */
+/* ---- waiting for a place ---- */
 
 static uint64_t worker_bit(const struct worker *worker)
 {
