@@ -15,7 +15,8 @@ struct balance_state {
     int64_t *credit; /* per server */
     uint32_t turn;   /* where ties begin, so that workers do not march in step */
 };
-bool balance_state_init(struct balance_state *state, const struct backend *backend, struct rng *rng);
+bool balance_state_init(struct balance_state *state, const struct backend *backend,
+                        struct rng *rng);
 void balance_state_fini(struct balance_state *state);
 
 enum { BALANCE_TRIED_MAX = 12 };
@@ -34,9 +35,11 @@ enum balance_result {
     BALANCE_NONE, /* no usable server (that was not tried) */
 };
 /* On BALANCE_CHOSEN *out has been taken (server_take). */
-enum balance_result balance_choose(struct backend *backend, const struct balance_input *input, struct server **out);
+enum balance_result balance_choose(struct backend *backend, const struct balance_input *input,
+                                   struct server **out);
 
 /* The rendezvous choice alone, for `sticky: source`: among usable servers; takes nothing. NULL: none. */
-struct server *balance_rendezvous(struct backend *backend, uint64_t hash, const struct balance_input *input);
+struct server *balance_rendezvous(struct backend *backend, uint64_t hash,
+                                  const struct balance_input *input);
 
 #endif

@@ -17,7 +17,8 @@ void limits_free(struct limits *limits);
 bool limits_connect(struct limits *limits, const struct addr *client, int64_t max);
 void limits_disconnect(struct limits *limits, const struct addr *client);
 /* May this address open a session now? Counts it when yes. */
-bool limits_handshake(struct limits *limits, const struct addr *client, const struct rate *rate, int64_t now_ms);
+bool limits_handshake(struct limits *limits, const struct addr *client, const struct rate *rate,
+                      int64_t now_ms);
 /* Forgets full buckets without connections; for a timer. */
 void limits_sweep(struct limits *limits, int64_t now_ms);
 size_t limits_used(const struct limits *limits);

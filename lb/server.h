@@ -41,28 +41,30 @@ struct server {
     int cookie_id;      /* in backend->cookies, when there is one */
     uint64_t name_hash; /* hash_stable of the name: rendezvous hashing */
 
-    _Atomic int health;       /* enum server_health */
-    _Atomic int admin;        /* enum server_admin */
-    _Atomic int weight_now;   /* 0 = no new sessions */
+    _Atomic int health;          /* enum server_health */
+    _Atomic int admin;           /* enum server_admin */
+    _Atomic int weight_now;      /* 0 = no new sessions */
     _Atomic int max_connections; /* 0 = no limit */
-    _Atomic int inflight;     /* exchanges in flight and tunnels: what max_connections bounds */
-    _Atomic int inflight_max; /* the most there ever were */
-    _Atomic int loose;        /* tunnels opened without a sid, and sid-less exchanges: with the live sids, its load */
+    _Atomic int inflight;        /* exchanges in flight and tunnels: what max_connections bounds */
+    _Atomic int inflight_max;    /* the most there ever were */
+    _Atomic int
+        loose; /* tunnels opened without a sid, and sid-less exchanges: with the live sids, its load */
     _Atomic int64_t changed_ms; /* wall clock of the last change of health or admin */
 
-    struct addr addr;    /* at start; later changes are mailed to the workers, which keep their own copy */
-    bool addr_known;     /* false: its name is not resolved yet */
+    struct addr
+        addr; /* at start; later changes are mailed to the workers, which keep their own copy */
+    bool addr_known; /* false: its name is not resolved yet */
 };
 
 struct backend {
     const char *name;
     const struct config_backend *config;
-    uint16_t index;   /* in the snapshot */
+    uint16_t index; /* in the snapshot */
     uint16_t stat_id;
     struct server *servers;
     size_t server_count;
     struct sidmap *sids;
-    struct sidmap *cookies; /* with cookie mode learn, else NULL */
+    struct sidmap *cookies;          /* with cookie mode learn, else NULL */
     _Atomic uint64_t queued_workers; /* bit per worker that has requests waiting for this backend */
 };
 
@@ -76,7 +78,8 @@ static inline bool server_alive(const struct server *server)
 /* May it be given new sessions? Alive, ready, with weight. */
 static inline bool server_usable(const struct server *server)
 {
-    return server_alive(server) && atomic_load_explicit(&server->admin, memory_order_relaxed) == SERVER_READY &&
+    return server_alive(server) &&
+           atomic_load_explicit(&server->admin, memory_order_relaxed) == SERVER_READY &&
            atomic_load_explicit(&server->weight_now, memory_order_relaxed) > 0;
 }
 
@@ -91,10 +94,11 @@ void server_leave(struct server *server);
 bool server_full(const struct server *server);
 
 /* A backend's runtime state from its configuration; the sid tables are created, or attached from fds (>= 0) that survived a crash. NULL: errno. */
-struct backend *backend_new(const struct config_backend *config, uint16_t index, uint16_t first_stat_id, int sids_fd, int cookies_fd,
-                            int64_t now_ms);
+struct backend *backend_new(const struct config_backend *config, uint16_t index,
+                            uint16_t first_stat_id, int sids_fd, int cookies_fd, int64_t now_ms);
 void backend_free(struct backend *backend);
-struct server *backend_server(struct backend *backend, struct span name); /* NULL: none of that name */
+struct server *backend_server(struct backend *backend,
+                              struct span name); /* NULL: none of that name */
 struct server *backend_server_by_sid_id(struct backend *backend, int sid_id);
 struct server *backend_server_by_cookie_id(struct backend *backend, int cookie_id);
 

@@ -17,9 +17,9 @@ struct frontend {
     const struct config_frontend *config;
     struct route_table *routes;
     struct head_limits head_limits;
-    struct limits *limits;       /* per client address; NULL when no rate_limit is set */
+    struct limits *limits; /* per client address; NULL when no rate_limit is set */
     uint16_t index, stat_id;
-    _Atomic int connections;     /* open client connections, all workers */
+    _Atomic int connections; /* open client connections, all workers */
     _Atomic int connections_max;
 };
 

@@ -13,23 +13,24 @@
 enum sticky_answer {
     STICKY_NOBODY, /* balance chooses */
     STICKY_OWNER,  /* this server, even when it drains or is full */
-    STICKY_DEAD,   /* its sid's owner is down or gone: answer "Session ID unknown" at once. A dead cookie's or source's owner is STICKY_NOBODY */
+    STICKY_DEAD, /* its sid's owner is down or gone: answer "Session ID unknown" at once. A dead cookie's or source's owner is STICKY_NOBODY */
 };
 
 struct sticky_owner {
     enum sticky_answer answer;
     enum sticky_kind by;   /* with STICKY_OWNER and STICKY_DEAD */
     struct server *server; /* STICKY_OWNER; STICKY_DEAD: the server, or NULL when it is gone */
-    struct sid_hold hold;  /* by sid: release it (sidmap_release on backend->sids) when the exchange or tunnel ends */
-    int64_t lifetime_ms;   /* of the sid; 0 without */
+    struct sid_hold
+        hold; /* by sid: release it (sidmap_release on backend->sids) when the exchange or tunnel ends */
+    int64_t lifetime_ms; /* of the sid; 0 without */
     int64_t created_ms;
     bool kick;
-    bool sid_missed;       /* the request has a sid that the table does not know */
+    bool sid_missed; /* the request has a sid that the table does not know */
 };
 
 /* head and base are the request's; client_hash is hash_stable of the client's address. */
-void sticky_find(struct backend *backend, const struct eio_request *eio, const struct head *head, const char *base,
-                 uint64_t client_hash, int64_t now_ms, struct sticky_owner *out);
+void sticky_find(struct backend *backend, const struct eio_request *eio, const struct head *head,
+                 const char *base, uint64_t client_hash, int64_t now_ms, struct sticky_owner *out);
 
 /* What the request to `server` needs done to its cookies (insert: ours is removed; prefix: our prefix is taken off). */
 void sticky_edit_request(const struct backend *backend, struct cookie_edit *edit);
@@ -38,10 +39,13 @@ void sticky_edit_request(const struct backend *backend, struct cookie_edit *edit
  * What the response from `server` needs done to its cookies, and what it teaches: with mode learn every Set-Cookie of that name is bound.
  * text is scratch of at least 512 bytes for an inserted cookie. client_had: the server that the request's own cookie named (insert adds none then), or NULL.
  */
-void sticky_edit_response(struct backend *backend, struct server *server, const struct server *client_had, const struct head *head, const char *base,
-                          int64_t now_ms, struct response_edit *edit, char *text, size_t size);
+void sticky_edit_response(struct backend *backend, struct server *server,
+                          const struct server *client_had, const struct head *head,
+                          const char *base, int64_t now_ms, struct response_edit *edit, char *text,
+                          size_t size);
 
 /* The server that the request's cookie names (any mode), dead or alive; NULL: none. */
-struct server *sticky_cookie_server(struct backend *backend, const struct head *head, const char *base, int64_t now_ms);
+struct server *sticky_cookie_server(struct backend *backend, const struct head *head,
+                                    const char *base, int64_t now_ms);
 
 #endif
