@@ -76,14 +76,14 @@ struct slice {
 struct field {
     struct slice name, value; /* value without surrounding white space */
     uint16_t id;              /* enum header_id */
-    bool hop_by_hop;          /* Connection itself, what Connection names, and the rest of RFC 9110 §7.6.1 */
-    bool underscore;          /* '_' in the name: not forwarded to servers, which may take it for '-' */
+    bool hop_by_hop; /* Connection itself, what Connection names, and the rest of RFC 9110 §7.6.1 */
+    bool underscore; /* '_' in the name: not forwarded to servers, which may take it for '-' */
 };
 
 /* How the body ends (RFC 9112 §6.3). */
 enum framing {
-    FRAMING_NONE,        /* no body */
-    FRAMING_LENGTH,      /* content_length bytes (may be 0) */
+    FRAMING_NONE,   /* no body */
+    FRAMING_LENGTH, /* content_length bytes (may be 0) */
     FRAMING_CHUNKED,
     FRAMING_UNTIL_CLOSE, /* responses only */
 };
@@ -92,22 +92,29 @@ struct head {
     uint32_t bytes; /* of the whole head, incl. the empty line */
     uint8_t minor;  /* HTTP/1.minor: 0 or 1 */
     enum framing framing;
-    uint64_t content_length; /* FRAMING_LENGTH; for HEAD and 304 answers what the field said, with FRAMING_NONE */
+    uint64_t
+        content_length; /* FRAMING_LENGTH; for HEAD and 304 answers what the field said, with FRAMING_NONE */
     bool has_content_length;
-    bool keep_alive;         /* may the connection carry another message, by what the head says */
-    bool upgrade_websocket;  /* request: GET, 1.1, `Connection: upgrade`, `Upgrade: websocket`, key and version 13, no body;
+    bool keep_alive; /* may the connection carry another message, by what the head says */
+    bool
+        upgrade_websocket; /* request: GET, 1.1, `Connection: upgrade`, `Upgrade: websocket`, key and version 13, no body;
                                 response: 101 with Upgrade: websocket and Connection: upgrade */
 
     /* requests */
     enum http_method method;
     struct slice method_text;
-    struct slice target; /* origin-form, or "*" with OPTIONS; what an absolute-form target held after its authority */
-    struct slice path;   /* target up to '?' */
-    struct slice query;  /* behind '?', without it; len 0 when none */
-    struct slice host;   /* from the absolute-form target, else the Host field; host[:port], validated */
-    bool absolute_form;  /* target came with scheme and authority; an empty path is then "/" (see target_is_root) */
-    bool target_is_root; /* absolute-form with an empty path: the target to send is "/" + "?query" if any */
-    bool expect_continue; /* the client waits for 100 before it sends its body (only set when one follows) */
+    struct slice
+        target; /* origin-form, or "*" with OPTIONS; what an absolute-form target held after its authority */
+    struct slice path;  /* target up to '?' */
+    struct slice query; /* behind '?', without it; len 0 when none */
+    struct slice
+        host; /* from the absolute-form target, else the Host field; host[:port], validated */
+    bool
+        absolute_form; /* target came with scheme and authority; an empty path is then "/" (see target_is_root) */
+    bool
+        target_is_root; /* absolute-form with an empty path: the target to send is "/" + "?query" if any */
+    bool
+        expect_continue; /* the client waits for 100 before it sends its body (only set when one follows) */
 
     /* responses */
     uint16_t status;
@@ -131,7 +138,8 @@ enum head_result {
 };
 
 struct head_error {
-    uint16_t status;    /* what to answer: 400, 414, 417, 431, 501 or 505 for requests; 502 for responses */
+    uint16_t
+        status; /* what to answer: 400, 414, 417, 431, 501 or 505 for requests; 502 for responses */
     const char *reason; /* a phrase for log and `show errors`, e.g. "two Content-Length fields" */
     uint32_t at;        /* offset of the offending byte, when known */
 };
@@ -147,8 +155,9 @@ enum head_result head_parse_request(struct head *head, struct span bytes, size_t
                                     const struct head_limits *limits, struct head_error *error);
 
 /* to_method: of the request that this answers (HEAD has no body; a 2xx to CONNECT cannot happen). */
-enum head_result head_parse_response(struct head *head, struct span bytes, size_t *seen, enum http_method to_method,
-                                     const struct head_limits *limits, struct head_error *error);
+enum head_result head_parse_response(struct head *head, struct span bytes, size_t *seen,
+                                     enum http_method to_method, const struct head_limits *limits,
+                                     struct head_error *error);
 
 /* Was llhttp built in its strict mode? For the unit tests and the start of the program. */
 bool head_parser_is_strict(void);
