@@ -54,15 +54,18 @@ static void bindings_note_path(struct bindings *bindings, const char *path)
         return;
     size_t bytes = (bindings->path_count + 1) * sizeof(*bindings->paths);
     bindings->paths = mem_must_resize(bindings->paths, bytes);
-    bindings->paths[bindings->path_count++] = (struct bound_path){
-        .path = mem_must_copy(path), .device = info.st_dev, .inode = info.st_ino};
+    bindings->paths[bindings->path_count++] = (struct bound_path){.path = mem_must_copy(path),
+                                                                  .device = info.st_dev,
+                                                                  .inode = info.st_ino,
+                                                                  .changed = info.st_ctim};
 }
 
 static void bound_path_remove(struct bound_path *bound)
 {
     struct stat info;
     if (stat(bound->path, &info) == 0 && info.st_dev == bound->device &&
-        info.st_ino == bound->inode)
+        info.st_ino == bound->inode && info.st_ctim.tv_sec == bound->changed.tv_sec &&
+        info.st_ctim.tv_nsec == bound->changed.tv_nsec)
         unlink(bound->path);
 }
 

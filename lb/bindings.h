@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* One listen address: a socket per worker (a unix socket: copies of one). */
 struct binding {
@@ -26,6 +27,7 @@ struct bound_path {
     char *path;
     dev_t device;
     ino_t inode;
+    struct timespec changed; /* inode numbers come back at once */
 };
 
 struct bindings {

@@ -58,7 +58,6 @@ static bool serving_admit(struct serving *serving)
         atomic_fetch_sub_explicit(&serving->client_connections, 1, memory_order_relaxed);
         return false;
     }
-    note_most(&serving->client_connections_max, now);
     return true;
 }
 
@@ -155,7 +154,10 @@ static void listener_welcome(struct listener *listener, int fd, const struct add
         close(fd);
         return;
     }
-    atomic_fetch_add_explicit(&worker->serving->total_connections, 1, memory_order_relaxed);
+    struct serving *serving = worker->serving;
+    note_most(&serving->client_connections_max,
+              atomic_load_explicit(&serving->client_connections, memory_order_relaxed));
+    atomic_fetch_add_explicit(&serving->total_connections, 1, memory_order_relaxed);
     flow_accept(worker, listener, fd, peer);
 }
 
