@@ -109,6 +109,8 @@ void request_read(struct flow *flow)
     case HEAD_MORE:
         flow->client.in_limit = limits->header_bytes +
                                 8; /* with the empty lines that may come before */
+        if (flow->client_eof)
+            flow_end_status(flow, END_CLIENT_GONE_HEAD, 0, NULL);
         return;
     case HEAD_BAD:
         log_debug("request refused: %s frontend=%s", error.reason, flow->listener->frontend->name);
@@ -128,8 +130,8 @@ static bool request_admit(struct exchange *x)
     const struct head *head = &worker->head;
     const char *base = exchange_text(x).ptr;
     const struct frontend_options *options = &x->frontend->config->opt;
-    ptrdiff_t index = route_find(x->frontend->routes, slice_of(base, head->host),
-                                 slice_of(base, head->path));
+    struct span path = head->target_is_root ? SPAN("/") : slice_of(base, head->path);
+    ptrdiff_t index = route_find(x->frontend->routes, slice_of(base, head->host), path);
     if (index < 0) {
         flow_end(flow, END_NO_ROUTE);
         return false;
