@@ -16,7 +16,7 @@ enum { WORKERS = 3 };
 
 static char folder[64];
 
-static struct config *load(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static struct config *load(const char *format, ...)
 {
     char text[1024];
     va_list args;
