@@ -49,6 +49,12 @@ struct access_quarter {
     int utc_minute;
 };
 
+/* The text of a second. */
+struct access_second {
+    int64_t second; /* wall seconds; -1: none yet */
+    char text[32];
+};
+
 /* What a worker gathers in one turn. */
 struct access_batch {
     char *text;
@@ -56,6 +62,7 @@ struct access_batch {
     struct turn_hook flush;
     struct worker *worker;
     struct access_quarter quarters[2]; /* now's, and that of a request that began earlier */
+    struct access_second stamp, time, utc;
     char host[65];
     int pid;
 };

@@ -25,10 +25,14 @@ static int64_t sum(const struct stats_row *row, enum counter id)
     return stats_sum(row->serving, row->stat_id, id);
 }
 
+static int64_t greater(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static int64_t queue_max(const struct stats_row *row)
 {
-    int64_t now = sum(row, COUNTER_QUEUED_NOW);
-    return now > row->sample.queued_max ? now : row->sample.queued_max;
+    return greater(sum(row, COUNTER_QUEUED_NOW), row->sample.queued_max);
 }
 
 static int64_t sessions_now(const struct stats_row *row)
@@ -44,14 +48,18 @@ static int64_t sessions_now(const struct stats_row *row)
     return STATS_NOTHING;
 }
 
+/* A backend's is what a tick saw; but at least what its busiest server knows of itself. */
 static int64_t sessions_max(const struct stats_row *row)
 {
-    int64_t now = sessions_now(row), max = row->sample.now_max;
+    int64_t max = sessions_now(row);
     if (row->type == STATS_FRONTEND)
-        max = atomic_load(&row->frontend->connections_max);
-    else if (row->type == STATS_SERVER)
-        max = atomic_load(&row->server->inflight_max);
-    return now > max ? now : max;
+        return greater(max, atomic_load(&row->frontend->connections_max));
+    if (row->type == STATS_SERVER)
+        return greater(max, atomic_load(&row->server->inflight_max));
+    max = greater(max, row->sample.now_max);
+    for (size_t i = 0; i < row->backend->server_count; i++)
+        max = greater(max, atomic_load(&row->backend->servers[i].inflight_max));
+    return max;
 }
 
 /* A backend's limit is that of its servers together, when all have one. */
@@ -76,6 +84,12 @@ static int64_t sessions_limit(const struct stats_row *row)
 static int64_t sessions_total(const struct stats_row *row)
 {
     return sum(row, row->type == STATS_FRONTEND ? COUNTER_CONNS : COUNTER_EXCHANGES);
+}
+
+/* A server is not known yet when a request's head is complete: its requests are its exchanges. */
+static int64_t requests_total(const struct stats_row *row)
+{
+    return sum(row, row->type == STATS_SERVER ? COUNTER_EXCHANGES : COUNTER_REQUESTS);
 }
 
 static int64_t server_weight(const struct server *server)
@@ -365,7 +379,7 @@ static const struct column columns[] = {
     {"hanafail", NEVER},
     {"req_rate", F, NUMBER(request_rate)},
     {"req_rate_max", F, NUMBER(request_rate_max)},
-    {"req_tot", F | B | S, COUNTED(REQUESTS)},
+    {"req_tot", F | B | S, NUMBER(requests_total)},
     {"cli_abrt", B | S, COUNTED(CLIENT_ABORTS)},
     {"srv_abrt", B | S, COUNTED(SERVER_ABORTS)},
     {"comp_in", F | B, CONSTANT(0)},

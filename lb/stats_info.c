@@ -166,15 +166,17 @@ static void info_workers(struct info *info, const struct serving *serving)
 static void info_counters(struct info *info, const struct serving *serving)
 {
     const struct snapshot *snapshot = serving->snapshot;
-    for (size_t i = 0; i < snapshot->frontend_count; i++)
-        info->bytes_out += stats_sum(serving, snapshot->frontends[i].stat_id, COUNTER_BYTES_OUT);
+    for (size_t i = 0; i < snapshot->frontend_count; i++) {
+        uint16_t stat_id = snapshot->frontends[i].stat_id;
+        info->bytes_out += stats_sum(serving, stat_id, COUNTER_BYTES_OUT);
+        info->requests_total += stats_sum(serving, stat_id, COUNTER_REQUESTS);
+    }
     for (size_t i = 0; i < snapshot->backend_count; i++) {
         if (snapshot->backends[i]->sids != NULL)
             info->sid_entries += (int64_t)sidmap_used(snapshot->backends[i]->sids);
     }
     info->connections = atomic_load(&serving->client_connections);
     info->connections_total = atomic_load(&serving->total_connections);
-    info->requests_total = atomic_load(&serving->total_requests);
     info->idle_pct = 100;
     if (serving->samples != NULL) {
         info->connection_rate = serving->samples->connection_rate;

@@ -182,6 +182,9 @@ static void sids_are_shortened(void **state)
     assert_non_null(strstr(line, "\"sid\":\"abcdef...\""));
     assert_non_null(strstr(line, "\"target\":\"/socket.io/?EIO=4&sid=abcdef...&t=1\"}"));
     assert_null(strstr(line, "abcdefg"));
+    record.sid = SPAN("abcdefghijk"); /* only its beginning is known */
+    line = haproxy_line(&record);
+    assert_non_null(strstr(line, "\"GET /socket.io/?EIO=4&sid=abcdef...&t=1 HTTP/1.1\"\n"));
 }
 
 static void json_shape(void **state)
@@ -216,7 +219,7 @@ static int house_open(void **state)
 {
     struct house *house = calloc(1, sizeof(*house));
     const char *error = NULL;
-    strcpy(house->path, "/tmp/limpet-access-XXXXXX");
+    snprintf(house->path, sizeof(house->path), "/tmp/limpet-access-XXXXXX");
     close(mkstemp(house->path));
     house->serving.config = &house->config;
     house->serving.access = log_sink_open(house->path, &error);
@@ -296,7 +299,8 @@ static void times_are_right(void **state)
     for (size_t z = 0; z < array_len(zones); z++) {
         setenv("TZ", zones[z], 1);
         tzset();
-        house->worker.access.quarters[0].number = house->worker.access.quarters[1].number = -1;
+        access_fini(&house->worker.access);
+        assert_true(access_init(&house->worker.access, &house->worker));
         for (size_t i = 0; i < array_len(steps); i++) {
             struct access_record record = sample_record();
             record.accepted_wall_ms += steps[i] * 1000;

@@ -118,7 +118,7 @@ static void info_values(void **state)
     struct house *house = *state;
     house->serving.client_connections = 7;
     house->serving.total_connections = 1000;
-    house->serving.total_requests = 5000;
+    house_count(house, 1, house->web->stat_id, COUNTER_REQUESTS, 5000);
     house->workers[0].buffers_lent = 3;
     house->workers[1].buffers_lent = 4;
     house->workers[1].pool_grown = 9;
@@ -287,6 +287,8 @@ static void csv_values(void **state)
     assert_csv(house, "sio", "a", "smax", "8");
     assert_csv(house, "sio", "a", "slim", "100");
     assert_csv(house, "sio", "a", "stot", "13");
+    assert_csv(house, "sio", "a", "req_tot", "13");
+    assert_csv(house, "sio", "BACKEND", "smax", "8");
     assert_csv(house, "sio", "a", "hrsp_2xx", "10");
     assert_csv(house, "sio", "a", "rtime", "15");
     assert_csv(house, "sio", "a", "qtime", "0");
@@ -386,7 +388,7 @@ static void status_words(void **state)
 static void csv_values_are_plain(void **state)
 {
     struct house *house = *state;
-    strcpy(house_health[0].detail, "a,b\"c\nd");
+    memcpy(house_health[0].detail, "a,b\"c\nd", 8);
     assert_csv(house, "sio", "a", "last_chk", "a b c d");
 }
 
