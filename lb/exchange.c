@@ -273,6 +273,13 @@ void exchange_record(struct exchange *x, enum end_reason reason)
         write_access_line(x, reason, bytes);
 }
 
+bool exchange_more_may_follow(const struct exchange *x)
+{
+    const struct flow *flow = x->flow;
+    size_t own = x->head_kept ? (size_t)x->head_bytes + x->body_bytes : 0;
+    return !flow->client_eof || buf_len(&flow->client.in) > own;
+}
+
 void exchange_free(struct exchange *x)
 {
     struct flow *flow = x->flow;

@@ -214,6 +214,8 @@ void exchange_leave(struct exchange *x, bool reuse);
 void exchange_report(struct exchange *x, enum health_event event);
 /* Counts and writes the access line; everything that it holds stays. */
 void exchange_record(struct exchange *x, enum end_reason reason);
+/* Can the client still say something after this request? Not after its end of stream, unless it sent more requests before. */
+bool exchange_more_may_follow(const struct exchange *x);
 void exchange_free(struct exchange *x); /* what it still holds is the caller's or gone */
 /* Record, leave, free; lets go of its sid. */
 void exchange_end(struct exchange *x, enum end_reason reason, bool reuse);

@@ -209,7 +209,7 @@ static bool flow_keeps(const struct flow *flow, const struct exchange *x, enum e
 {
     return x->client_keeps && x->request.done && reason != END_REQUEST_BAD &&
            reason != END_REQUEST_TIMEOUT && reason != END_BODY_BAD && reason != END_NO_MEMORY &&
-           !flow->client_eof && !flow->worker->stopping;
+           exchange_more_may_follow(x) && !flow->worker->stopping;
 }
 
 static size_t write_reply(struct exchange *x, uint16_t status, const char *phrase, bool keep,

@@ -126,6 +126,10 @@ void request_body(struct exchange *x)
     bool expects = flow->worker->head.expect_continue;
     if (!streams && !gather(x))
         return;
+    if (!x->request.done && flow->client_eof) {
+        flow_end_status(flow, END_CLIENT_GONE_BODY, 0, NULL);
+        return;
+    }
     if (!x->request.done && expects && buf_len(&flow->client.in) == x->head_bytes &&
         !say_continue(x)) {
         flow_end_status(flow, END_CLIENT_GONE_BODY, 0, NULL);

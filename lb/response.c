@@ -274,7 +274,7 @@ static bool write_head(struct exchange *x, const char *base)
     struct response_edit edit = {.to_minor = x->minor_0 ? 0 : 1};
     decide_framing(x, head, &edit);
     x->client_keeps = x->client_keeps && x->request.done && !x->request_broken &&
-                      !flow->client_eof && !worker->stopping;
+                      exchange_more_may_follow(x) && !worker->stopping;
     edit.close = !x->client_keeps;
     edit.say_keep_alive = x->client_keeps && x->minor_0;
     sticky_edit_response(x->backend, x->server, x->cookie_server, head, base, worker->loop.now_ms,
