@@ -15,6 +15,7 @@
  * Plain HTTP beside it: /health, /who (JSON of what arrived), /echo (body back),
  *   /big?bytes=N, /slow?ms=N.
  */
+import {once} from 'node:events';
 import http from 'node:http';
 import {createRequire} from 'node:module';
 import net from 'node:net';
@@ -105,6 +106,8 @@ async function listen() {
     const pub = new Redis(options.redis);
     const sub = pub.duplicate();
     for (const each of [pub, sub]) each.on('error', () => {});
+    // A connection that subscribes before it is ready confuses its own ready check.
+    await Promise.all([pub, sub].map(each => each.status === 'ready' || once(each, 'ready')));
     made.adapter(createAdapter(pub, sub));
   }
   return made;
