@@ -217,6 +217,16 @@ static int load_int(_Atomic int *value)
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
+/* Exchanges and tunnels of a backend, all workers. */
+static int backend_connections(const struct serving *serving, const struct backend *backend)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < serving->worker_count; i++)
+        sum += counter_get(worker_stats(&serving->workers[i], backend->stat_id),
+                           COUNTER_EXCHANGES_NOW);
+    return (int)sum;
+}
+
 static void write_access_line(struct exchange *x, enum end_reason reason, uint64_t bytes)
 {
     struct worker *worker = x->flow->worker;
@@ -243,6 +253,7 @@ static void write_access_line(struct exchange *x, enum end_reason reason, uint64
         .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections,
                                                          memory_order_relaxed),
         .frontend_connections = load_int(&x->frontend->connections),
+        .backend_connections = x->backend ? backend_connections(worker->serving, x->backend) : 0,
         .server_connections = x->server ? load_int(&x->server->inflight) : 0,
         .retries = x->tries > 1 ? x->tries - 1 : 0,
         .redispatched = x->redispatched,
