@@ -83,7 +83,6 @@ struct serving {
     _Atomic int64_t client_connections_max;
     int64_t max_connections;           /* client connections admitted at most */
     _Atomic int64_t total_connections; /* ever accepted */
-    _Atomic int64_t total_requests;
     int64_t started_wall_ms, started_ms;
     _Atomic int64_t accept_trouble_ms; /* when a failing accept was logged last */
     _Atomic bool stopping;
