@@ -158,7 +158,7 @@ export const manners = {
     // Large payloads in pieces of changing odd sizes: byte by byte they would take minutes.
     if (bytes.length <= 1500) return conn.drip(bytes);
     for (let at = 0, step = 1; at < bytes.length && !conn.over; at += step, step = (step * 7 + 13) % 4099)
-      await new Promise(resolve => conn.socket.write(bytes.subarray(at, at + step), resolve));
+      await new Promise(resolve => conn.socket.write(bytes.subarray(at, at + step), () => setImmediate(resolve)));
     return conn;
   },
 };
