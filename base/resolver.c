@@ -22,7 +22,21 @@ struct resolver {
     bool stopping;
 };
 
-bool resolve_now(const char *host, uint16_t port, struct addr *out, char error[static 128])
+/* One of the answers as an address; len 0: of a kind that we do not know. */
+static struct addr answer_addr(const struct addrinfo *answer, uint16_t port)
+{
+    struct addr addr = {0};
+    if (answer->ai_addrlen <= sizeof(addr.un)) {
+        memcpy(&addr.any, answer->ai_addr, answer->ai_addrlen);
+        addr.len = answer->ai_addrlen;
+        addr_set_port(&addr, port);
+    }
+    return addr;
+}
+
+/* Name servers turn their lists round with every answer; who has an address wants to keep it. */
+static bool resolve(const char *host, uint16_t port, const struct addr *prefer, struct addr *out,
+                    char error[static 128])
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
@@ -32,14 +46,21 @@ bool resolve_now(const char *host, uint16_t port, struct addr *out, char error[s
         snprintf(error, 128, "%s", why);
         return false;
     }
-    memset(out, 0, sizeof(*out));
-    if (found->ai_addrlen <= sizeof(out->un)) {
-        memcpy(&out->any, found->ai_addr, found->ai_addrlen);
-        out->len = found->ai_addrlen;
-        addr_set_port(out, port);
+    *out = answer_addr(found, port);
+    for (const struct addrinfo *answer = found; prefer && answer; answer = answer->ai_next) {
+        struct addr addr = answer_addr(answer, port);
+        if (addr_eq(&addr, prefer))
+            *out = addr;
     }
     freeaddrinfo(found);
+    if (out->len == 0)
+        snprintf(error, 128, "the address is of an unknown kind");
     return out->len > 0;
+}
+
+bool resolve_now(const char *host, uint16_t port, struct addr *out, char error[static 128])
+{
+    return resolve(host, port, NULL, out, error);
 }
 
 /* The next question; NULL when the resolver stops. */
@@ -63,7 +84,8 @@ static void *resolver_run(void *argument)
     struct resolver *resolver = argument;
     struct resolve *ask;
     for (ask = resolver_wait(resolver); ask; ask = resolver_wait(resolver)) {
-        ask->ok = resolve_now(ask->host, ask->port, &ask->addr, ask->error);
+        const struct addr *prefer = ask->prefer.len > 0 ? &ask->prefer : NULL;
+        ask->ok = resolve(ask->host, ask->port, prefer, &ask->addr, ask->error);
         mailbox_post(ask->reply_to, &ask->letter);
     }
     return NULL;

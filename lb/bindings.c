@@ -6,7 +6,7 @@
  *   connections. So each address is first bound without it: if that fails, somebody else listens.
  * - Port 0: the first worker's socket decides, the others' take its port.
  * - While a listening socket is open anywhere, the kernel completes connections into its backlog.
- * So in a graceful stop the master closes its copies too.
+ *   So in a graceful stop the master closes its copies too.
  * - A unix socket's file mode must be right from the moment the name exists: umask, not chmod.
  * - A name is removed at the end only if it still leads to our socket, not to our successor's.
  */

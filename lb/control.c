@@ -212,6 +212,14 @@ void control_run(struct control *control)
     loop_run(&control->loop);
 }
 
+bool control_settle(struct control *control, int64_t at_most_ms)
+{
+    int64_t until_ms = control->loop.now_ms + at_most_ms;
+    while (watch_asks(control->watch) && control->loop.now_ms < until_ms)
+        loop_turn(&control->loop, (int)(until_ms - control->loop.now_ms));
+    return !watch_asks(control->watch);
+}
+
 void control_stop(struct control *control)
 {
     struct loop *loop = &control->loop;

@@ -4,8 +4,7 @@
  *
  *     access log (as whoever we were started) → sid tables → drop privileges → log thread
  *       → control (checks, names) → workers, listeners → threads → "ready" → control's loop …
- *     … everybody quit → join all → settle letters → control off → workers → control → snapshot →
- * logs
+ *     … everybody quit → join all → control off → settle letters → workers → control → logs
  *
  * Nothing is freed while a thread runs that could reach it, and every letter that was mailed is
  * delivered before its receiver goes. Whatever fails on the way up ends the process with a message;
@@ -32,6 +31,7 @@
 enum {
     WORKERS_MAX = 64,        /* bits of backend->queued_workers */
     NAMES_WAIT_MS = 500,     /* for the first answers of the name servers */
+    LAST_NAMES_MS = 200,     /* for their last ones, in a stop */
     RESERVE = 64,            /* descriptors for logs, runtime API, epoll, master … */
     RESERVE_PER_WORKER = 16, /* epoll, eventfd, pipes … */
     CONNECTIONS_MOST = 10000000,
@@ -159,17 +159,20 @@ static bool serving_start(struct serving *serving, struct bindings *bindings, in
     return true;
 }
 
-static void serving_free(struct serving *serving)
+static void serving_join(struct serving *serving)
 {
     for (unsigned i = 0; i < serving->worker_count; i++)
         worker_join(&serving->workers[i]);
-    // Workers may have mailed one another until the last was gone; what that causes may be mail
-    // again.
+}
+
+static void serving_free(struct serving *serving)
+{
+    control_stop(serving->control);
+    // Workers may have mailed one another until the last was gone; what that causes may be mail again.
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < serving->worker_count; i++)
             worker_settle(&serving->workers[i]);
     }
-    control_stop(serving->control);
     for (unsigned i = 0; i < serving->worker_count; i++)
         worker_fini(&serving->workers[i]);
     control_free(serving->control);
@@ -223,6 +226,12 @@ int serving_run(const struct config *config, struct bindings *bindings, int line
         log_error("cannot tell the master that this process is ready reason=\"%s\"",
                   strerror(errno));
     control_run(serving->control);
+    serving_join(serving);
+    if (!control_settle(serving->control, LAST_NAMES_MS)) {
+        log_stop();
+        bindings_close(bindings, line_fd < 0);
+        _exit(0); // A name server may keep the resolver for many seconds, and nothing else is left.
+    }
     serving_free(serving);
     return 0;
 }

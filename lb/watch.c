@@ -2,9 +2,10 @@
 /*
  * Between health checks and traffic.
  *
- *     health ── verdict ──►┐                        ┌─► server->health, weight_now (atomics: all
- * see them) resolver ─ address ─►│  struct watched  ──────┤ workers ── reports ──┘  (one per
- * server)      └─► notices ─► each worker: tunnels end, queue is tried, the new address is used
+ *     health ── verdict ──►┐                       ┌─► server->health, weight_now: all see them
+ *     resolver ─ address ─►│  struct watched  ─────┤
+ *     workers ── reports ──┘  (one per server)     └─► notices ─► each worker: tunnels end, the
+ *                                                      queue is tried, the new address is used
  *
  * Letters are never allocated and never pile up. A report (worker → control) counts events and has
  * one letter that is under way while there are any; a notice (control → one worker) is a set of
@@ -12,8 +13,8 @@
  * letter per turn.
  *
  * A server whose name is not resolved yet is down, whatever the checks (which have not begun) say.
- * An address that was found stays in use until another one is: a name server that is away changes
- * nothing.
+ * An address that was found stays in use until it is no longer among the answers: neither a name
+ * server that is away nor one that turns its list round changes anything.
  *
  * A server that comes up grows to its full weight in SLOW_STEPS steps over slow_start; at process
  * start all begin with theirs.
@@ -80,7 +81,8 @@ struct watch {
     struct rng rng;
     struct watched_backend *backends;
     size_t backend_count;
-    size_t names_pending;
+    size_t names_pending; /* never answered yet */
+    size_t names_asked;   /* at the resolver now */
     bool tells_workers, stopped;
 };
 
@@ -226,6 +228,8 @@ static void watched_ask(struct timer *timer)
 {
     struct watched *watched = container_of(timer, struct watched, ask_again);
     watched->asking = true;
+    watched->watch->names_asked++;
+    watched->ask.prefer = watched->addr;
     resolver_ask(watched->watch->resolver, &watched->ask);
 }
 
@@ -272,6 +276,7 @@ static void watched_answer(struct letter *letter, void *receiver)
     struct watch *watch = watched->watch;
     (void)receiver;
     watched->asking = false;
+    watch->names_asked--;
     if (watch->stopped)
         return;
     if (!watched->answered)
@@ -371,6 +376,11 @@ void watch_tell_workers(struct watch *watch)
 size_t watch_names_pending(const struct watch *watch)
 {
     return watch->names_pending;
+}
+
+bool watch_asks(const struct watch *watch)
+{
+    return watch->names_asked > 0;
 }
 
 const struct health_status *watch_health(const struct watch *watch, const struct server *server)

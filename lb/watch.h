@@ -17,6 +17,8 @@ struct watch *watch_new(struct serving *serving, struct loop *loop, struct shelf
 void watch_tell_workers(struct watch *watch);
 /* Server names that nobody has answered yet. */
 size_t watch_names_pending(const struct watch *watch);
+/* Is the resolver at work? Then watch_stop waits for it, which may take as long as a name server likes. */
+bool watch_asks(const struct watch *watch);
 const struct health_status *watch_health(const struct watch *watch, const struct server *server);
 /* Any thread: live traffic had trouble with this server. */
 void watch_report(struct watch *watch, struct server *server, enum health_event event);
