@@ -170,9 +170,9 @@ void flow_close(struct flow *flow, bool reset)
  */
 void flow_finish(struct flow *flow)
 {
-    bool unread = buf_len(&flow->client.in) > 0 || flow->client.readable;
+    bool coming = buf_len(&flow->client.in) > 0 || flow->client.readable || flow->unfinished;
     bool waiting = buf_len(&flow->client.out) > 0;
-    if (!waiting && (flow->client_eof || !unread)) {
+    if (!waiting && (flow->client_eof || !coming)) {
         flow_close(flow, false);
         return;
     }
@@ -269,6 +269,12 @@ static bool flow_answer(struct flow *flow, enum end_reason reason, uint16_t stat
     return n > 0 && conn_flush(client) != IO_FAILED;
 }
 
+/* Who was too slow with its request is not waited for any longer. */
+static bool timed_out(enum end_reason reason)
+{
+    return reason == END_REQUEST_TIMEOUT || reason == END_BODY_SLOW;
+}
+
 void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status, const char *phrase)
 {
     if (flow->state == FLOW_ENDED)
@@ -290,7 +296,8 @@ void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
     if (x->head_kept)
         request_forget_head(x);
     exchange_end(x, reason, false);
-    if (!answered)
+    bool hasty = timed_out(reason) && buf_len(&flow->client.out) == 0;
+    if (!answered || hasty)
         flow_close(flow, mid_answer);
     else if (keep)
         flow_next(flow);
