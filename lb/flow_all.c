@@ -9,13 +9,20 @@
  */
 #include "lb/exchange.h"
 
+enum { FIRST_MS = 500 }; /* for the first request of a connection, once a stop has begun */
+
 void flow_begin_stop(struct worker *worker)
 {
     upstream_close_idle(worker, NULL);
     list_each_safe(node, &worker->flow_list)
     {
         struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state == FLOW_IDLE && !flow->client.blocked)
+        if (flow->state != FLOW_IDLE || flow->client.blocked)
+            continue;
+        // Who has just connected has most likely sent a request, which is on its way to us.
+        if (flow->first)
+            flow_deadline(flow, FIRST_MS, END_CLIENT_IDLE);
+        else
             flow_close(flow, false);
     }
 }
