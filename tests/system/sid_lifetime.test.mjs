@@ -20,7 +20,7 @@ for (const [version, eio, close] of [[4, 4, '1'], [2, 3, '1:1']]) {
 
 behaviour('a server that no longer knows the session ends the entry', {limpetOnly: true}, async (t, {workers}) => {
   const servers = await startServers(t, 2, 4);
-  const front = await balance(t, servers, {backend: {health: {interval: '60s'}}}, {workers});
+  const front = await balance(t, servers, {backend: {health: {tcp: false}}}, {workers});
   const sids = [];
   for (let i = 0; i < 4; i++) sids.push(await namedSession(front.address()));
   await servers[0].restart();
