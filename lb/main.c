@@ -78,6 +78,23 @@ static bool take_check_flag(int *argc, char **argv)
     return false;
 }
 
+static bool is_either(const char *word, const char *one, const char *other)
+{
+    return strcmp(word, one) == 0 || strcmp(word, other) == 0;
+}
+
+/* --help and --version, alone or behind a command. */
+static bool answer_question(const char *word)
+{
+    if (is_either(word, "--help", "-h"))
+        fputs(help, stdout);
+    else if (is_either(word, "--version", "-v"))
+        puts("limpet " LIMPET_VERSION);
+    else
+        return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -85,15 +102,10 @@ int main(int argc, char **argv)
         return 1;
     }
     const char *command = argv[1];
-    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
-        strcmp(command, "help") == 0) {
-        fputs(help, stdout);
+    if (answer_question(command) || (argc > 2 && answer_question(argv[2])))
         return 0;
-    }
-    if (strcmp(command, "--version") == 0 || strcmp(command, "-v") == 0) {
-        puts("limpet " LIMPET_VERSION);
-        return 0;
-    }
+    if (strcmp(command, "help") == 0)
+        return answer_question("--help") ? 0 : 1;
     if (strcmp(command, "run") == 0)
         return run(argc - 1, argv + 1);
     if (strcmp(command, "check") == 0)
