@@ -89,6 +89,7 @@ struct exchange {
     uint64_t request_received, rate_received; /* body bytes, all and since rate_since_us */
     struct body request;
     enum http_method method;
+    enum end_reason failure; /* of the last try, if another one followed */
     uint32_t jsonp_index;
     uint8_t protocol; /* Engine.IO's, 0 for Socket.IO 0.9 and anything else */
     uint8_t tries;    /* servers or connections tried so far */

@@ -238,6 +238,14 @@ static void request_chosen(struct exchange *x, struct server *server)
     request_connect(x);
 }
 
+/* Nobody is left to try: a server that took the request and gave no answer is 502; else 503, come again. */
+static enum end_reason none_left(const struct exchange *x)
+{
+    if (x->tries == 0)
+        return END_NO_SERVER;
+    return x->failure == END_SERVER_GONE_HEAD ? END_SERVER_GONE_HEAD : END_CONNECT_FAILED;
+}
+
 static void request_balance(struct exchange *x, bool from_queue)
 {
     struct flow *flow = x->flow;
@@ -261,7 +269,7 @@ static void request_balance(struct exchange *x, bool from_queue)
     if (!list_single(&x->queue_node))
         upstream_queue_remove(worker, x->backend, &x->queue_node);
     if (result == BALANCE_NONE)
-        flow_end(flow, x->tries > 0 ? END_CONNECT_FAILED : END_NO_SERVER);
+        flow_end(flow, none_left(x));
     else
         request_chosen(x, server);
 }
@@ -315,18 +323,24 @@ void request_choose(struct exchange *x, bool from_queue)
 
 /* ---- another try ---- */
 
+static bool response_began(const struct exchange *x)
+{
+    return x->answered || x->response_us || x->interim || (x->up && buf_len(&x->up->conn.in) > 0);
+}
+
 /* Nothing of it was done by any server, or it may be done twice. */
 static bool may_try_again(const struct exchange *x)
 {
-    return x->head_kept && !x->answered && (!x->sent || x->repeatable) && !x->response_us &&
+    return x->head_kept && (!x->sent || x->repeatable) && !response_began(x) &&
            x->tries <= x->backend->config->opt.retries;
 }
 
-static void try_again(struct exchange *x, bool same_server)
+static void try_again(struct exchange *x, enum end_reason reason, bool same_server)
 {
     struct flow *flow = x->flow;
     struct server *server = x->server;
     flow_count(flow, COUNTER_RETRIES, 1);
+    x->failure = reason;
     x->sent = false;
     x->seen = 0;
     request_parse_again(x);
@@ -359,11 +373,11 @@ void request_failed(struct exchange *x, enum end_reason reason)
         flow_count(flow, COUNTER_CONNECT_ERRORS, 1);
     bool alive = server_alive(x->server);
     if (may_try_again(x) && reused && alive) {
-        try_again(x, true); /* the kept connection had died unnoticed */
+        try_again(x, reason, true); /* the kept connection had died unnoticed */
         return;
     }
     if (!x->owned && may_try_again(x)) {
-        try_again(x, false);
+        try_again(x, reason, false);
         return;
     }
     bool refused = reason == END_CONNECT_FAILED && !x->sent;
