@@ -102,6 +102,7 @@ static bool server_init(struct server *server, struct backend *backend, size_t i
     atomic_init(&server->health,
                 backend->config->health_kind == HEALTH_NONE ? SERVER_UNCHECKED : SERVER_UP);
     atomic_init(&server->admin, SERVER_READY);
+    atomic_init(&server->weight, (int)config->opt.weight);
     atomic_init(&server->weight_now, (int)config->opt.weight * SERVER_WEIGHT_SCALE);
     atomic_init(&server->max_connections, (int)config->opt.max_connections);
     atomic_init(&server->changed_ms, clock_wall_ms());

@@ -43,6 +43,7 @@ struct server {
 
     _Atomic int health;          /* enum server_health */
     _Atomic int admin;           /* enum server_admin */
+    _Atomic int weight;          /* configured, or set since: 0 to 256 */
     _Atomic int weight_now;      /* 0 = no new sessions */
     _Atomic int max_connections; /* 0 = no limit */
     _Atomic int inflight;        /* exchanges in flight and tunnels: what max_connections bounds */

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "lb/control.h"
+#include "lb/events.h"
 #include "lb/flow.h"
 #include "lb/identity.h"
 #include "lb/line.h"
@@ -177,6 +178,7 @@ static void serving_free(struct serving *serving)
         worker_fini(&serving->workers[i]);
     control_free(serving->control);
     stats_fini(serving);
+    events_fini(serving);
     log_stop();
     log_sink_close(serving->access);
     snapshot_free(serving->snapshot);

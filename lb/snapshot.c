@@ -27,6 +27,7 @@ static void frontend_init(struct frontend *frontend, const struct config_fronten
     if (config->opt.connections_per_ip > 0 || config->opt.handshakes_per_ip.events > 0)
         frontend->limits = limits_new();
     frontend->index = frontend->stat_id = (uint16_t)index;
+    atomic_init(&frontend->max_connections, (int)config->opt.max_connections);
 }
 
 static size_t snapshot_stats(const struct config *config)

@@ -21,6 +21,8 @@ struct frontend {
     uint16_t index, stat_id;
     _Atomic int connections; /* open client connections, all workers */
     _Atomic int connections_max;
+    _Atomic int max_connections; /* configured, or set since */
+    _Atomic bool disabled;       /* its listeners take nobody, by the runtime API */
 };
 
 struct snapshot {

@@ -23,6 +23,7 @@
 struct upstream;      /* lb/upstream: this worker's side of all servers */
 struct control;       /* lb/control */
 struct stats_samples; /* lb/stats */
+struct events;        /* lb/events */
 
 /*
  * What control wants of a worker: a set of bits and one letter that is under way while there are
@@ -77,6 +78,7 @@ struct serving {
     struct control *control;
     struct stats_samples
         *samples;            /* lb/stats: what rates and maxima come from; control's thread only */
+    struct events *events;   /* lb/events; NULL: none yet */
     struct log_sink *access; /* NULL: off */
     struct hash_key id_key;  /* for request ids */
     _Atomic int64_t client_connections; /* all frontends */
