@@ -6,6 +6,8 @@
 #ifndef LIMPET_LB_COUNTERS_H
 #define LIMPET_LB_COUNTERS_H
 
+#include "lb/histogram.h"
+
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +29,7 @@ extern const struct counter_info counter_table[COUNTERS];
 
 struct counter_block {
     _Atomic int64_t value[COUNTERS];
+    struct histogram_block histograms[HISTOGRAMS];
 };
 
 static inline void counter_add(struct counter_block *block, enum counter id, int64_t n)

@@ -204,12 +204,29 @@ static void count_times(struct exchange *x)
     struct flow *flow = x->flow;
     if (!x->response_us)
         return;
+    struct histogram_block *histograms = worker_stats(flow->worker, x->backend->stat_id)->histograms;
+    if (x->waited)
+        histogram_add(&histograms[HISTOGRAM_QUEUE], HISTOGRAM_QUEUE, x->queued_us - x->head_us);
+    if (x->connect_us > x->queued_us) // Else on a kept connection.
+        histogram_add(&histograms[HISTOGRAM_CONNECT], HISTOGRAM_CONNECT,
+                      x->connect_us - x->queued_us);
+    enum histogram answer = x->held_poll ? HISTOGRAM_POLL : HISTOGRAM_FIRST_BYTE;
+    histogram_add(&histograms[answer], answer, x->response_us - x->connect_us);
     flow_count(flow, COUNTER_TIMED, 1);
     flow_count(flow, COUNTER_QUEUE_US, x->queued_us - x->head_us);
     flow_count(flow, COUNTER_CONNECT_US, x->connect_us - x->queued_us);
     flow_count(flow, COUNTER_RESPONSE_US, x->response_us - x->connect_us);
     if (x->status != 101)
         flow_count(flow, COUNTER_TOTAL_US, flow->worker->loop.now_us - x->began_us);
+}
+
+/* A session's step from polling to WebSocket: tried, and done or not. */
+static void count_upgrade(struct exchange *x)
+{
+    if (!x->upgrade || !x->has_sid)
+        return;
+    flow_count(x->flow, COUNTER_SIO_UPGRADES_TRIED, 1);
+    flow_count(x->flow, x->status == 101 ? COUNTER_SIO_UPGRADES : COUNTER_SIO_UPGRADES_FAILED, 1);
 }
 
 static int load_int(_Atomic int *value)
@@ -280,6 +297,7 @@ void exchange_record(struct exchange *x, enum end_reason reason)
     flow_count(flow, response_counter(x->status), 1);
     count_reason(flow, reason);
     count_times(x);
+    count_upgrade(x);
     if (access_on(flow->worker))
         write_access_line(x, reason, bytes);
 }

@@ -219,7 +219,9 @@ static void tunnel_take_over(struct tunnel *tunnel, struct exchange *x)
     x->status = 101;
     x->response_us = worker->loop.now_us;
     if (x->has_sid)
-        flow_count(flow, COUNTER_SIO_UPGRADES, 1);
+        flow_count(flow, COUNTER_SIO_UPGRADED_NOW, 1);
+    else if (x->protocol != 0)
+        flow_count(flow, COUNTER_SIO_WEBSOCKETS, 1);
     exchange_record(x, END_DONE);
     tunnel->sent_before = flow->client.sent + buf_len(&flow->client.out);
     exchange_free(x);
@@ -294,6 +296,10 @@ void tunnel_end(struct tunnel *tunnel, enum end_reason reason)
     flow_count(flow, COUNTER_BYTES_OUT, (int64_t)bytes);
     flow_count(flow, COUNTER_BYTES_IN, (int64_t)up->conn.sent);
     flow_count(flow, COUNTER_SIO_WEBSOCKET_NOW, -1);
+    if (!tunnel->loose)
+        flow_count(flow, COUNTER_SIO_UPGRADED_NOW, -1);
+    histogram_add(&worker_stats(worker, tunnel->backend->stat_id)->histograms[HISTOGRAM_TUNNEL],
+                  HISTOGRAM_TUNNEL, worker->loop.now_us - tunnel->began_us);
     flow_count(flow, COUNTER_EXCHANGES_NOW, -1);
     if (end_table[reason].fault == FAULT_SERVER)
         flow_count(flow, COUNTER_SERVER_ABORTS, 1);
