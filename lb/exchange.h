@@ -104,6 +104,7 @@ struct exchange {
     bool legacy : 1;    /* Socket.IO 0.9 */
     bool jsonp : 1;
     bool upgrade : 1;    /* asked for a WebSocket */
+    bool waited : 1;     /* for a place, in the queue */
     bool held_poll : 1;  /* GET of a session's poll: may hang for its whole lifetime */
     bool closes_sid : 1; /* carries the close packet */
     bool head_kept : 1;  /* head (and body) still lie in the client's `in` */
