@@ -51,6 +51,12 @@ struct eio_handshake {
     uint16_t sid_len;
     char sid[EIO_SID_MAX];                     /* JSON-unescaped, UTF-8 */
     int64_t ping_interval_ms, ping_timeout_ms; /* -1 when not stated */
+
+    /* Where it stands in the body, for who wants to put something before it (engineio_tag.h). */
+    bool placed;                    /* false: not to be said */
+    bool length_binary;             /* one byte 0 to 9 per digit */
+    uint16_t sid_at;                /* of the sid's first byte */
+    uint16_t length_at, length_len; /* EIO3's digits; len 0: none */
 };
 
 enum eio_parse { EIO_PARSE_MORE, EIO_PARSE_FOUND, EIO_PARSE_NOT };

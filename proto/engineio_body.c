@@ -284,8 +284,8 @@ static enum eio_parse open_script(struct span *body, struct span name, struct te
     return EIO_PARSE_FOUND;
 }
 
-/* Takes EIO3's length off, if there is one. */
-static enum eio_parse open_packet(struct span *body)
+/* Takes EIO3's length off, if there is one, and says where it was. */
+static enum eio_parse open_packet(struct span *body, struct eio_handshake *out)
 {
     enum { DIGITS_MAX = 10 };
     if (body->len > 0 && body->ptr[0] == '\0') {
@@ -293,6 +293,9 @@ static enum eio_parse open_packet(struct span *body)
         if (end == SIZE_MAX)
             return body->len <= DIGITS_MAX + 1 ? EIO_PARSE_MORE : EIO_PARSE_NOT;
         *body = span_from(*body, end + 1);
+        out->length_binary = true;
+        out->length_at = 1;
+        out->length_len = (uint16_t)(end - 1);
         return end <= DIGITS_MAX + 1 ? EIO_PARSE_FOUND : EIO_PARSE_NOT;
     }
     size_t digits = leading_digits(*body);
@@ -300,8 +303,10 @@ static enum eio_parse open_packet(struct span *body)
         return EIO_PARSE_NOT;
     if (digits == body->len)
         return EIO_PARSE_MORE;
-    if (digits > 0 && body->ptr[digits] == ':')
+    if (digits > 0 && body->ptr[digits] == ':') {
         *body = span_from(*body, digits + 1);
+        out->length_len = (uint16_t)digits;
+    }
     return EIO_PARSE_FOUND;
 }
 
@@ -309,6 +314,7 @@ static enum eio_parse open_packet(struct span *body)
 
 struct handshake_reader {
     struct eio_handshake *out;
+    const char *body; /* what sid_at counts from */
     bool too_long;
 };
 
@@ -317,6 +323,7 @@ static void handshake_member(struct json *json, struct span key, void *context)
     struct handshake_reader *reader = context;
     if (span_eq(key, SPAN("sid"))) {
         struct text sid = {.out = reader->out->sid, .size = EIO_SID_MAX};
+        reader->out->sid_at = (uint16_t)(json->at + 1 - reader->body);
         json_string(json, &sid);
         reader->out->sid_len = (uint16_t)sid.len;
         reader->too_long = sid.overflow;
@@ -329,8 +336,8 @@ static void handshake_member(struct json *json, struct span key, void *context)
 
 static enum eio_parse parse_open_packet(struct span body, struct eio_handshake *out)
 {
-    struct handshake_reader reader = {.out = out};
-    enum eio_parse state = open_packet(&body);
+    struct handshake_reader reader = {.out = out, .body = body.ptr};
+    enum eio_parse state = open_packet(&body, out);
     if (state == EIO_PARSE_FOUND)
         state = take_literal(&body, SPAN("0"));
     if (state == EIO_PARSE_FOUND)
@@ -376,19 +383,49 @@ static enum eio_parse parse_legacy(struct span body, struct eio_handshake *out)
     return state == EIO_PARSE_FOUND ? take_seconds(&rest, &out->ping_timeout_ms) : state;
 }
 
+/* Where the literal of a script that was opened has its byte `index` (decoded): in the script. */
+static size_t place_in_script(struct span script, size_t index)
+{
+    char again[EIO_HANDSHAKE_MAX];
+    struct text text = {.out = again, .size = sizeof(again)};
+    size_t quote = span_index(script, '"');
+    struct json json = {script.ptr + quote + 1, script.ptr + script.len, EIO_PARSE_FOUND};
+    while (text.len < index && json_peek(&json) != 0) {
+        char c = *json.at++;
+        if (c == '\\')
+            json_escape(&json, &text);
+        else
+            text_add(&text, c);
+    }
+    return (size_t)(json.at - script.ptr);
+}
+
+/* Places in the literal's text become places in the script that it stands in. */
+static void place_handshake(struct span script, struct eio_handshake *out)
+{
+    size_t length_end = place_in_script(script, (size_t)out->length_at + out->length_len);
+    out->length_at = (uint16_t)place_in_script(script, out->length_at);
+    out->sid_at = (uint16_t)place_in_script(script, out->sid_at);
+    out->placed = length_end - out->length_at == out->length_len;
+}
+
 enum eio_parse eio_parse_handshake(struct span body, bool legacy, struct eio_handshake *out)
 {
     char literal[EIO_HANDSHAKE_MAX];
     struct text text = {.out = literal, .size = sizeof(literal)};
-    struct span script = legacy ? SPAN("io.j[") : SPAN("___eio[");
+    struct span name = legacy ? SPAN("io.j[") : SPAN("___eio[");
     bool whole = false;
-    out->sid_len = 0;
+    out->sid_len = out->sid_at = out->length_at = out->length_len = 0;
+    out->placed = out->length_binary = false;
     out->ping_interval_ms = out->ping_timeout_ms = -1;
     bool last_chance = body.len >= EIO_HANDSHAKE_MAX;
-    body = span_upto(body, EIO_HANDSHAKE_MAX);
-    enum eio_parse state = open_script(&body, script, &text, &whole);
-    if (state != EIO_PARSE_MORE)
+    struct span outside = body = span_upto(body, EIO_HANDSHAKE_MAX);
+    enum eio_parse opened = open_script(&body, name, &text, &whole), state = opened;
+    if (opened != EIO_PARSE_MORE)
         state = legacy ? parse_legacy(body, out) : parse_open_packet(body, out);
+    out->placed = state == EIO_PARSE_FOUND;
+    if (out->placed && opened == EIO_PARSE_FOUND)
+        place_handshake(outside, out);
     return state == EIO_PARSE_MORE && (whole || last_chance) ? EIO_PARSE_NOT : state;
 }
 
