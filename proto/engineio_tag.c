@@ -111,7 +111,7 @@ bool eio_tag_handshake(struct span body, const struct eio_handshake *handshake, 
         return false;
     if (handshake->length_len > 0) {
         struct span old = span_upto(span_from(body, handshake->length_at), handshake->length_len);
-        struct span length;
+        struct span length = SPAN_NONE;
         if (!new_length(old, handshake->length_binary, out, &length))
             return false;
         add_part(out, span_upto(body, handshake->length_at));
