@@ -9,6 +9,8 @@
  *                      next line ◄── interactive, or one waits ◄────────┤
  *                                                    linger ◄───────────┘
  *
+ * - A command may leave an inquiry behind instead of an answer: then nothing goes on until the
+ *   workers have answered, or the caller is gone.
  * - One answer at a time: while it is being written no further command runs, so a caller that does
  *   not read costs one answer's memory, and is closed when nothing moves for its timeout.
  * - The bytes of a line stay in conn->in and are consumed command by command.
@@ -21,6 +23,7 @@
 
 #include "base/conn.h"
 #include "lb/admin_command.h"
+#include "lb/inquiry.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,22 +43,22 @@ struct admin {
     struct loop *loop;
     struct shelf *shelf;
     struct io listener;
-    struct list sessions;
+    struct list talks;
     size_t count;
     struct timer retry; /* accepts again after EMFILE */
     bool paused;
 };
 
 /* A connection to the runtime socket. */
-struct session {
-    struct list node; /* in admin->sessions */
+struct talk {
+    struct list node; /* in admin->talks */
     struct admin *admin;
     struct conn conn;
     struct timer idle;
     struct grave grave;
     struct admin_caller caller;
     size_t sent;    /* of caller.answer; 0: nothing is being written */
-    bool answered;  /* a command has run since session_done was asked */
+    bool answered;  /* a command has run since talk_done was asked */
     bool in_line;   /* commands of the current line are being run */
     bool eof;       /* the caller sends no more */
     bool lingering; /* all is said */
@@ -69,36 +72,38 @@ static void admin_pause(struct admin *admin, bool paused)
     loop_change_level(admin->loop, &admin->listener, paused ? 0 : EPOLLIN);
 }
 
-static void session_bury(struct grave *grave)
+static void talk_bury(struct grave *grave)
 {
-    struct session *session = container_of(grave, struct session, grave);
-    text_free(&session->caller.answer);
-    free(session);
+    struct talk *talk = container_of(grave, struct talk, grave);
+    text_free(&talk->caller.answer);
+    free(talk);
 }
 
-static void session_end(struct session *session)
+static void talk_end(struct talk *talk)
 {
-    struct admin *admin = session->admin;
-    loop_timer_stop(admin->loop, &session->idle);
-    conn_close(&session->conn);
-    list_remove(&session->node);
+    struct admin *admin = talk->admin;
+    if (talk->caller.inquiry)
+        inquiry_forget(talk->caller.inquiry);
+    loop_timer_stop(admin->loop, &talk->idle);
+    conn_close(&talk->conn);
+    list_remove(&talk->node);
     admin->count--;
     if (!timer_running(&admin->retry))
         admin_pause(admin, false);
-    loop_bury(admin->loop, &session->grave);
+    loop_bury(admin->loop, &talk->grave);
 }
 
-static void session_linger(struct session *session)
+static void talk_linger(struct talk *talk)
 {
-    session->lingering = true;
-    if (session->eof) {
-        session_end(session);
+    talk->lingering = true;
+    if (talk->eof) {
+        talk_end(talk);
         return;
     }
-    conn_close_write(&session->conn);
-    conn_consume(&session->conn, buf_len(&session->conn.in));
-    conn_resume(&session->conn);
-    loop_timer_start(session->admin->loop, &session->idle, LINGER_MS);
+    conn_close_write(&talk->conn);
+    conn_consume(&talk->conn, buf_len(&talk->conn.in));
+    conn_resume(&talk->conn);
+    loop_timer_start(talk->admin->loop, &talk->idle, LINGER_MS);
 }
 
 /* ---- commands of a line ---- */
@@ -119,29 +124,50 @@ static size_t command_end(struct span text)
 }
 
 /* The answer is complete: what follows every answer. */
-static void session_close_answer(struct session *session)
+static void talk_close_answer(struct talk *talk)
 {
-    struct admin_caller *caller = &session->caller;
+    struct admin_caller *caller = &talk->caller;
     if (caller->answer.failed) {
         text_free(&caller->answer);
         admin_say(caller, SEVERITY_ERROR, "Out of memory.");
     }
     text_add(&caller->answer, caller->interactive ? SPAN("\n> ") : SPAN("\n"));
-    session->sent = 0;
+    talk->sent = 0;
+}
+
+static void talk_go_on(struct talk *talk);
+
+/* inquiry_done_fn: the workers have answered. */
+static void talk_answered(void *ctx, struct text *answer, bool found)
+{
+    struct talk *talk = ctx;
+    struct admin_caller *caller = &talk->caller;
+    enum inquiry_kind kind = inquiry_kind(caller->inquiry);
+    caller->inquiry = NULL;
+    if (answer->failed)
+        caller->answer.failed = true;
+    else if (kind == INQUIRY_SHUTDOWN && !found)
+        admin_say(caller, SEVERITY_ERROR, "No such session (use 'show sess').");
+    else if (kind == INQUIRY_SESSION && !found)
+        admin_say(caller, SEVERITY_ERROR, "Session not found.");
+    else
+        text_add(&caller->answer, span_of(answer->data, answer->len));
+    talk_close_answer(talk);
+    talk_go_on(talk);
 }
 
 /* Runs the next command, if there is a whole line. False: nothing to do now. */
-static bool session_run_next(struct session *session)
+static bool talk_run_next(struct talk *talk)
 {
-    struct span text = buf_bytes(&session->conn.in);
-    bool whole = session->in_line || memchr(text.ptr != NULL ? text.ptr : "", '\n', text.len);
-    if (!whole && !(session->eof && text.len > 0)) {
+    struct span text = buf_bytes(&talk->conn.in);
+    bool whole = talk->in_line || memchr(text.ptr != NULL ? text.ptr : "", '\n', text.len);
+    if (!whole && !(talk->eof && text.len > 0)) {
         if (text.len < ADMIN_LINE_MAX)
             return false;
-        admin_say(&session->caller, SEVERITY_ERROR, "The line is longer than %d bytes.",
+        admin_say(&talk->caller, SEVERITY_ERROR, "The line is longer than %d bytes.",
                   ADMIN_LINE_MAX);
-        session->caller.quit = true;
-        session_close_answer(session);
+        talk->caller.quit = true;
+        talk_close_answer(talk);
         return true;
     }
     size_t end = command_end(text);
@@ -150,170 +176,175 @@ static bool session_run_next(struct session *session)
     if (line_ends && span_ends(command, SPAN("\r")))
         command.len--;
     // "show info;" is one command, not one and an unknown one.
-    bool nothing = line_ends && session->in_line && span_trim(command).len == 0;
-    session->in_line = !line_ends;
+    bool nothing = line_ends && talk->in_line && span_trim(command).len == 0;
+    talk->in_line = !line_ends;
     if (!nothing) {
-        admin_run(&session->caller, command);
-        if (!session->caller.quit)
-            session_close_answer(session);
+        admin_run(&talk->caller, command);
+        if (talk->caller.inquiry)
+            inquiry_await(talk->caller.inquiry, talk_answered, talk);
+        else if (!talk->caller.quit)
+            talk_close_answer(talk);
     }
-    conn_consume(&session->conn, end < text.len ? end + 1 : text.len);
+    conn_consume(&talk->conn, end < text.len ? end + 1 : text.len);
     return true;
 }
 
 /* Has everything been answered that this connection may ask? Interactive ones go on; so do lines
  * that were sent together. */
-static bool session_done(const struct session *session)
+static bool talk_done(const struct talk *talk)
 {
-    struct span text = buf_bytes(&session->conn.in);
-    if (session->caller.quit)
+    struct span text = buf_bytes(&talk->conn.in);
+    if (talk->caller.quit)
         return true;
-    if (session->in_line || (text.len > 0 && memchr(text.ptr, '\n', text.len) != NULL))
+    if (talk->in_line || (text.len > 0 && memchr(text.ptr, '\n', text.len) != NULL))
         return false;
-    return session->eof ? text.len == 0 : !session->caller.interactive;
+    return talk->eof ? text.len == 0 : !talk->caller.interactive;
 }
 
 /* ---- writing ---- */
 
 enum written { WRITTEN_ALL, WRITTEN_SOME, WRITTEN_FAILED };
 
-static enum written session_write(struct session *session)
+static enum written talk_write(struct talk *talk)
 {
-    struct text *answer = &session->caller.answer;
-    while (session->sent < answer->len) {
-        struct span chunk = span_of(answer->data + session->sent, answer->len - session->sent);
+    struct text *answer = &talk->caller.answer;
+    while (talk->sent < answer->len) {
+        struct span chunk = span_of(answer->data + talk->sent, answer->len - talk->sent);
         chunk = span_upto(chunk, CHUNK);
-        enum io_result result = conn_write(&session->conn, &chunk, 1);
+        enum io_result result = conn_write(&talk->conn, &chunk, 1);
         if (result == IO_FAILED)
             return WRITTEN_FAILED;
-        session->sent += chunk.len;
+        talk->sent += chunk.len;
         if (result == IO_WANT_WRITE)
             return WRITTEN_SOME;
     }
     text_free(answer);
-    session->sent = 0;
+    talk->sent = 0;
     return WRITTEN_ALL;
 }
 
 /* It moved: its time begins anew. */
-static void session_wake(struct session *session)
+static void talk_wake(struct talk *talk)
 {
-    loop_timer_start(session->admin->loop, &session->idle, session->caller.timeout_ms);
+    loop_timer_start(talk->admin->loop, &talk->idle, talk->caller.timeout_ms);
 }
 
 /* Goes on as far as it can: answers, commands, lines, the end. */
-static void session_go_on(struct session *session)
+static void talk_go_on(struct talk *talk)
 {
     bool consumed = false;
     for (;;) {
-        switch (session_write(session)) {
+        switch (talk_write(talk)) {
         case WRITTEN_FAILED:
-            session_end(session);
+            talk_end(talk);
             return;
         case WRITTEN_SOME:
-            session_wake(session);
+            talk_wake(talk);
             return;
         case WRITTEN_ALL:
             break;
         }
-        if (session->answered && session_done(session)) {
-            session_linger(session);
+        if (talk->caller.inquiry)
+            break;
+        if (talk->answered && talk_done(talk)) {
+            talk_linger(talk);
             return;
         }
-        session->answered = session_run_next(session);
-        if (!session->answered)
+        talk->answered = talk_run_next(talk);
+        if (!talk->answered)
             break;
         consumed = true;
     }
-    if (session->eof) {
-        session_end(session);
+    if (talk->eof && !talk->caller.inquiry) {
+        talk_end(talk);
         return;
     }
-    session_wake(session);
+    talk_wake(talk);
     if (consumed) // Not otherwise: it would tell of the same beginning of a line for ever.
-        conn_resume(&session->conn);
+        conn_resume(&talk->conn);
 }
 
 /* ---- conn's events ---- */
 
-static struct session *session_of(struct conn *conn)
+static struct talk *talk_of(struct conn *conn)
 {
-    return container_of(conn, struct session, conn);
+    return container_of(conn, struct talk, conn);
 }
 
-static void session_on_connected(struct conn *conn)
+static void talk_on_connected(struct conn *conn)
 {
     (void)conn; // Accepted connections are connected from the start.
 }
 
-static void session_on_bytes(struct conn *conn)
+static void talk_on_bytes(struct conn *conn)
 {
-    struct session *session = session_of(conn);
-    if (session->lingering) {
+    struct talk *talk = talk_of(conn);
+    if (talk->lingering) {
         conn_consume(conn, buf_len(&conn->in));
         return;
     }
-    if (session->sent == 0)
-        session_go_on(session);
+    if (talk->sent == 0 && !talk->caller.inquiry)
+        talk_go_on(talk);
 }
 
-static void session_on_drained(struct conn *conn)
+static void talk_on_drained(struct conn *conn)
 {
-    struct session *session = session_of(conn);
-    if (!session->lingering)
-        session_go_on(session);
+    struct talk *talk = talk_of(conn);
+    if (!talk->lingering)
+        talk_go_on(talk);
 }
 
-static void session_on_eof(struct conn *conn)
+static void talk_on_eof(struct conn *conn)
 {
-    struct session *session = session_of(conn);
-    session->eof = true;
-    if (session->lingering)
-        session_end(session);
-    else if (session->sent == 0)
-        session_go_on(session);
+    struct talk *talk = talk_of(conn);
+    talk->eof = true;
+    if (talk->lingering)
+        talk_end(talk);
+    else if (talk->sent == 0 && !talk->caller.inquiry)
+        talk_go_on(talk);
 }
 
-static void session_on_failed(struct conn *conn)
+static void talk_on_failed(struct conn *conn)
 {
-    session_end(session_of(conn));
+    talk_end(talk_of(conn));
 }
 
-static const struct conn_owner session_owner = {
-    .connected = session_on_connected,
-    .bytes = session_on_bytes,
-    .drained = session_on_drained,
-    .eof = session_on_eof,
-    .failed = session_on_failed,
+static const struct conn_owner talk_owner = {
+    .connected = talk_on_connected,
+    .bytes = talk_on_bytes,
+    .drained = talk_on_drained,
+    .eof = talk_on_eof,
+    .failed = talk_on_failed,
 };
 
-static void session_on_idle(struct timer *timer)
+static void talk_on_idle(struct timer *timer)
 {
-    session_end(container_of(timer, struct session, idle));
+    talk_end(container_of(timer, struct talk, idle));
 }
 
 /* ---- accepting ---- */
 
-static bool session_new(struct admin *admin, int fd)
+static bool talk_new(struct admin *admin, int fd)
 {
-    struct session *session = calloc(1, sizeof(*session));
-    if (session == NULL)
+    struct talk *talk = calloc(1, sizeof(*talk));
+    if (talk == NULL)
         return false;
-    if (!conn_init(&session->conn, admin->loop, admin->shelf, fd, false, &session_owner)) {
-        free(session);
+    if (!conn_init(&talk->conn, admin->loop, admin->shelf, fd, false, &talk_owner)) {
+        free(talk);
         return false;
     }
-    session->admin = admin;
-    session->grave.fn = session_bury;
-    session->caller = (struct admin_caller){
+    talk->admin = admin;
+    talk->grave.fn = talk_bury;
+    talk->caller = (struct admin_caller){
         .serving = admin->serving,
+        .loop = admin->loop,
         .level = admin->serving->config->admin.level,
         .timeout_ms = ADMIN_TIMEOUT_MS,
     };
-    timer_init(&session->idle, session_on_idle);
-    list_push_back(&admin->sessions, &session->node);
+    timer_init(&talk->idle, talk_on_idle);
+    list_push_back(&admin->talks, &talk->node);
     admin->count++;
-    session_wake(session);
+    talk_wake(talk);
     return true;
 }
 
@@ -338,7 +369,7 @@ static void admin_on_accept(struct io *io, uint32_t events)
         loop_timer_start(admin->loop, &admin->retry, 1000);
         return;
     }
-    if (!session_new(admin, fd))
+    if (!talk_new(admin, fd))
         close(fd);
     if (admin->count >= SESSIONS_MAX)
         admin_pause(admin, true);
@@ -352,7 +383,7 @@ struct admin *admin_new(struct serving *serving, struct loop *loop, struct shelf
     admin->serving = serving;
     admin->loop = loop;
     admin->shelf = shelf;
-    list_init(&admin->sessions);
+    list_init(&admin->talks);
     timer_init(&admin->retry, admin_on_retry);
     io_init(&admin->listener, fd, admin_on_accept);
     if (loop_add_level(loop, &admin->listener, EPOLLIN))
@@ -367,7 +398,7 @@ void admin_free(struct admin *admin)
 {
     if (admin == NULL)
         return;
-    list_each_safe(node, &admin->sessions) session_end(container_of(node, struct session, node));
+    list_each_safe(node, &admin->talks) talk_end(container_of(node, struct talk, node));
     loop_timer_stop(admin->loop, &admin->retry);
     loop_close(admin->loop, &admin->listener);
     free(admin);

@@ -23,14 +23,11 @@ struct words {
     char text[ADMIN_LINE_MAX];
 };
 
-/* `args` are the words behind the command's own. */
-typedef void command_fn(struct admin_caller *caller, const struct span *args, size_t count);
-
 struct command {
     const char *words[COMMAND_WORDS];
     const char *args; /* for help */
     enum admin_level level;
-    command_fn *run;
+    admin_fn *run;
     const char *help;
 };
 
@@ -116,6 +113,41 @@ static void say_unexpected(struct admin_caller *caller, struct span word)
     admin_say(caller, SEVERITY_ERROR, "Unexpected argument '%s'.", shown(word, text));
 }
 
+bool admin_unexpected(struct admin_caller *caller, const struct span *args, size_t count,
+                      size_t most)
+{
+    if (count > most)
+        say_unexpected(caller, args[most]);
+    return count > most;
+}
+
+struct backend *admin_backend(struct admin_caller *caller, struct span name)
+{
+    struct snapshot *snapshot = caller->serving->snapshot;
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        if (span_eq(span_str(snapshot->backends[i]->name), name))
+            return snapshot->backends[i];
+    }
+    admin_say(caller, SEVERITY_ERROR, "No such backend.");
+    return NULL;
+}
+
+struct server *admin_server(struct admin_caller *caller, const struct span *args, size_t count)
+{
+    struct span rest = count > 0 ? args[0] : SPAN_NONE;
+    if (span_find(rest, SPAN("/")) >= rest.len) {
+        admin_say(caller, SEVERITY_ERROR, "Require 'backend/server'.");
+        return NULL;
+    }
+    struct backend *backend = admin_backend(caller, span_cut(&rest, '/'));
+    if (!backend)
+        return NULL;
+    struct server *server = backend_server(backend, rest);
+    if (!server)
+        admin_say(caller, SEVERITY_ERROR, "No such server.");
+    return server;
+}
+
 /* ---- the commands ---- */
 
 static void command_prompt(struct admin_caller *caller, const struct span *args, size_t count)
@@ -144,97 +176,6 @@ static void command_operator(struct admin_caller *caller, const struct span *arg
     (void)args;
     (void)count;
     caller->level = ADMIN_LEVEL_OPERATOR;
-}
-
-static void show_cli_level(struct admin_caller *caller, const struct span *args, size_t count)
-{
-    (void)args;
-    (void)count;
-    text_addf(&caller->answer, "%s\n", config_word("admin_level", (int)caller->level));
-}
-
-static void show_version(struct admin_caller *caller, const struct span *args, size_t count)
-{
-    (void)args;
-    (void)count;
-    admin_say(caller, SEVERITY_INFO, "%s", LIMPET_VERSION);
-}
-
-static void show_info(struct admin_caller *caller, const struct span *args, size_t count)
-{
-    if (count > 0)
-        say_unexpected(caller, args[0]);
-    else
-        stats_info(caller->serving, &caller->answer);
-}
-
-/* A number, -1 included. */
-static bool word_to_int(struct span word, int *out)
-{
-    uint64_t number;
-    if (span_eq(word, SPAN("-1"))) {
-        *out = -1;
-        return true;
-    }
-    if (!span_to_u64(word, &number) || number > INT_MAX)
-        return false;
-    *out = (int)number;
-    return true;
-}
-
-/* <iid|name> <type> <sid>; NULL or what is wrong. */
-static const char *filter_parse(const struct serving *serving, const struct span *args,
-                                struct stats_filter *filter)
-{
-    if (!word_to_int(args[0], &filter->iid)) {
-        filter->iid = STATS_ANY;
-        filter->proxy = args[0];
-        if (!stats_has_proxy(serving, filter->proxy))
-            return "No such proxy.";
-    }
-    if (!word_to_int(args[1], &filter->types) || !word_to_int(args[2], &filter->sid))
-        return "'show stat' expects [<iid|name> <type> <sid>], the latter two being numbers.";
-    return NULL;
-}
-
-static void show_stat(struct admin_caller *caller, const struct span *args, size_t count)
-{
-    struct stats_filter filter = STATS_ALL;
-    filter.addresses = caller->level >= ADMIN_LEVEL_OPERATOR;
-    size_t at = 0;
-    uint64_t number;
-    bool by_number = count > 0 && span_to_u64(args[0], &number);
-    if (count >= 3 || by_number) {
-        const char *error = count >= 3 ? filter_parse(caller->serving, args, &filter)
-                                       : "'show stat' expects [<iid|name> <type> <sid>].";
-        if (error != NULL) {
-            admin_say(caller, SEVERITY_ERROR, "%s", error);
-            return;
-        }
-        at = 3;
-    }
-    for (; at < count; at++) {
-        if (span_eq(args[at], SPAN("up"))) {
-            filter.up_only = true;
-        } else if (span_eq(args[at], SPAN("no-maint"))) {
-            filter.no_maint = true;
-        } else {
-            say_unexpected(caller, args[at]);
-            return;
-        }
-    }
-    stats_csv_some(caller->serving, &filter, &caller->answer);
-}
-
-static void show_table(struct admin_caller *caller, const struct span *args, size_t count)
-{
-    bool entries = caller->level >= ADMIN_LEVEL_OPERATOR;
-    if (count > 1)
-        say_unexpected(caller, args[1]);
-    else if (count == 0)
-        stats_tables(caller->serving, &caller->answer);
-    else if (!stats_table(caller->serving, args[0], entries, &caller->answer))
-        admin_say(caller, SEVERITY_ERROR, "No such table");
 }
 
 static void set_severity_output(struct admin_caller *caller, const struct span *args, size_t count)
@@ -290,23 +231,55 @@ static void set_timeout(struct admin_caller *caller, const struct span *args, si
         admin_say(caller, SEVERITY_ERROR, "Invalid timeout value.");
 }
 
-static command_fn command_help;
+static admin_fn command_help;
 
 // clang-format off
+#define USER     ADMIN_LEVEL_USER
+#define OPERATOR ADMIN_LEVEL_OPERATOR
+#define ADMIN    ADMIN_LEVEL_ADMIN
 static const struct command commands[] = {
-    {{"operator"}, "", ADMIN_LEVEL_OPERATOR, command_operator, "lower the level of the current CLI session to operator"},
-    {{"set", "severity-output"}, "[none|number|string]", ADMIN_LEVEL_USER, set_severity_output, "set presence of severity level in feedback information"},
-    {{"set", "timeout"}, "[cli] <delay>", ADMIN_LEVEL_USER, set_timeout, "change a timeout setting"},
-    {{"show", "cli", "level"}, "", ADMIN_LEVEL_USER, show_cli_level, "display the level of the current CLI session"},
-    {{"show", "info"}, "", ADMIN_LEVEL_USER, show_info, "report information about the running process"},
-    {{"show", "stat"}, "[px type sid] [up|no-maint]", ADMIN_LEVEL_USER, show_stat, "report counters for each proxy and server"},
-    {{"show", "table"}, "[<backend>]", ADMIN_LEVEL_USER, show_table, "report the sid tables' usage or dump one's contents"},
-    {{"show", "version"}, "", ADMIN_LEVEL_USER, show_version, "show version of the current process"},
-    {{"user"}, "", ADMIN_LEVEL_USER, command_user, "lower the level of the current CLI session to user"},
-    {{"help"}, "[<command>]", ADMIN_LEVEL_USER, command_help, "list matching or all commands"},
-    {{"prompt"}, "", ADMIN_LEVEL_USER, command_prompt, "toggle interactive mode with prompt"},
-    {{"quit"}, "", ADMIN_LEVEL_USER, command_quit, "disconnect"},
+    {{"clear", "counters"}, "[all]", OPERATOR, admin_clear_counters, "clear max statistics counters (or all counters)"},
+    {{"clear", "table"}, "<backend> [key <sid>]", OPERATOR, admin_clear_table, "forget the sessions of a backend's sid table, or one"},
+    {{"disable", "frontend"}, "<frontend>", ADMIN, admin_disable_frontend, "stop listening for a frontend; open connections stay"},
+    {{"disable", "health"}, "<backend>/<server>", ADMIN, admin_disable_health, "disable health checks"},
+    {{"disable", "server"}, "<backend>/<server>", ADMIN, admin_disable_server, "take a server out for maintenance (set server ... state maint)"},
+    {{"enable", "frontend"}, "<frontend>", ADMIN, admin_enable_frontend, "listen again"},
+    {{"enable", "health"}, "<backend>/<server>", ADMIN, admin_enable_health, "enable health checks"},
+    {{"enable", "server"}, "<backend>/<server>", ADMIN, admin_enable_server, "put a server back (set server ... state ready)"},
+    {{"get", "weight"}, "<backend>/<server>", USER, admin_get_weight, "report a server's current weight"},
+    {{"operator"}, "", OPERATOR, command_operator, "lower the level of the current CLI session to operator"},
+    {{"set", "maxconn", "frontend"}, "<frontend> <value>", ADMIN, admin_set_maxconn_frontend, "change a frontend's limit of connections"},
+    {{"set", "maxconn", "global"}, "<value>", ADMIN, admin_set_maxconn_global, "change the process's limit of connections"},
+    {{"set", "maxconn", "server"}, "<backend>/<server> <value>", ADMIN, admin_set_maxconn_server, "change a server's limit of connections, 0 = none"},
+    {{"set", "server"}, "<backend>/<server> [opts]", ADMIN, admin_set_server, "change a server: state ready|drain|maint, weight N[%], health up|down, addr A [port P]"},
+    {{"set", "severity-output"}, "[none|number|string]", USER, set_severity_output, "set presence of severity level in feedback information"},
+    {{"set", "timeout"}, "[cli] <delay>", USER, set_timeout, "change a timeout setting"},
+    {{"set", "weight"}, "<backend>/<server> <weight>[%]", ADMIN, admin_set_weight, "change a server's weight (set server ... weight)"},
+    {{"show", "backend"}, "", USER, admin_show_backend, "list backends in the current running config"},
+    {{"show", "cli", "level"}, "", USER, admin_show_cli_level, "display the level of the current CLI session"},
+    {{"show", "config"}, "", OPERATOR, admin_show_config, "show the effective configuration, without secrets"},
+    {{"show", "errors"}, "[<px>] [request|response]", OPERATOR, admin_show_errors, "report last malformed request and response for each proxy"},
+    {{"show", "events"}, "[<count>]", USER, admin_show_events, "report what happened lately"},
+    {{"show", "info"}, "[desc|json|typed]*", USER, admin_show_info, "report information about the running process"},
+    {{"show", "servers", "conn"}, "[<backend>]", USER, admin_show_servers_conn, "dump server connections status (all or for a single backend)"},
+    {{"show", "servers", "state"}, "[<backend>]", USER, admin_show_servers_state, "dump volatile server information (all or for a single backend)"},
+    {{"show", "sess"}, "[all|<id>]", OPERATOR, admin_show_sess, "report the client connections, all about them or all about one"},
+    {{"show", "stat"}, "[px type sid] [desc|json|no-maint|typed|up]*", USER, admin_show_stat, "report counters for each proxy and server"},
+    {{"show", "table"}, "[<backend> [key <sid>]]", USER, admin_show_table, "report the sid tables' usage or dump one's contents"},
+    {{"show", "version"}, "", USER, admin_show_version, "show version of the current process"},
+    {{"shutdown", "session"}, "<id>", ADMIN, admin_shutdown_session, "end a specific connection"},
+    {{"shutdown", "sessions", "server"}, "<backend>/<server>", ADMIN, admin_shutdown_sessions_server, "end what a server serves"},
+    {{"sio", "sids"}, "[<backend>]", OPERATOR, admin_sio_sids, "list Engine.IO sessions: sid, owner, age, expiry"},
+    {{"sio", "transports"}, "", USER, admin_sio_transports, "count sessions by server and transport"},
+    {{"sio", "where"}, "<sid>", OPERATOR, admin_sio_where, "show which server owns a session"},
+    {{"user"}, "", USER, command_user, "lower the level of the current CLI session to user"},
+    {{"help"}, "[<command>]", USER, command_help, "list matching or all commands"},
+    {{"prompt"}, "", USER, command_prompt, "toggle interactive mode with prompt"},
+    {{"quit"}, "", USER, command_quit, "disconnect"},
 };
+#undef USER
+#undef OPERATOR
+#undef ADMIN
 // clang-format on
 enum { COMMAND_COUNT = array_len(commands), ALWAYS_HELPED = 3 };
 
@@ -403,7 +376,7 @@ static void help_list(struct admin_caller *caller, enum help_match match, const 
         if (!always &&
             (command->level > caller->level || !help_wants(match, command, words, count)))
             continue;
-        char usage[96];
+        char usage[128];
         size_t len = 0;
         for (size_t w = 0; w < command_word_count(command); w++)
             len += (size_t)snprintf(usage + len, sizeof(usage) - len, "%s%s", w > 0 ? " " : "",
@@ -463,4 +436,22 @@ void admin_run(struct admin_caller *caller, struct span command)
         return;
     }
     say_unknown(caller, words.list, words.count);
+}
+
+void admin_print_reference(FILE *out)
+{
+    fputs("| command | level | what it does |\n|---|---|---|\n", out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const struct command *command = &commands[i];
+        fputs("| `", out);
+        for (size_t w = 0; w < command_word_count(command); w++)
+            fprintf(out, "%s%s", w > 0 ? " " : "", command->words[w]);
+        fprintf(out, "%s", *command->args != '\0' ? " " : "");
+        for (const char *c = command->args; *c != '\0'; c++)
+            fprintf(out, "%s%c", *c == '|' ? "\\" : "", *c);
+        fprintf(out, "` | %s | ", config_word("admin_level", (int)command->level));
+        for (const char *c = command->help; *c != '\0'; c++)
+            fprintf(out, "%s%c", *c == '|' ? "\\" : "", *c);
+        fputs(" |\n", out);
+    }
 }

@@ -36,7 +36,7 @@ const char *operate_server_max_connections(struct serving *serving, struct serve
 void operate_server_shutdown_sessions(struct serving *serving, struct server *server,
                                       const char *by);
 
-/* Disabled: its listeners take no connection; those that are open stay, new ones wait in the kernel. */
+/* Disabled: nobody listens on its addresses, who comes is refused; connections that are open stay. */
 const char *operate_frontend_enabled(struct serving *serving, struct frontend *frontend,
                                      bool enabled, const char *by);
 const char *operate_frontend_max_connections(struct serving *serving, struct frontend *frontend,

@@ -86,7 +86,7 @@ int64_t stats_sum(const struct serving *serving, uint16_t stat_id, enum counter 
 bool stats_backend_up(const struct backend *backend)
 {
     for (size_t i = 0; i < backend->server_count; i++) {
-        if (server_usable(&backend->servers[i]))
+        if (server_usable(backend->servers[i]))
             return true;
     }
     return backend->server_count == 0;
@@ -137,7 +137,7 @@ static void sample_backend(const struct tick *tick, const struct backend *backen
 {
     sample_take(tick, backend->stat_id, COUNTER_EXCHANGES);
     for (size_t i = 0; i < backend->server_count; i++)
-        sample_take(tick, backend->servers[i].stat_id, COUNTER_EXCHANGES);
+        sample_take(tick, backend->servers[i]->stat_id, COUNTER_EXCHANGES);
 
     struct stats_sample *sample = &tick->samples->blocks[backend->stat_id];
     bool up = stats_backend_up(backend);
@@ -215,6 +215,34 @@ void stats_tick(struct serving *serving)
     for (size_t i = 0; i < snapshot->backend_count; i++)
         sample_backend(&tick, snapshot->backends[i]);
     sample_process(&tick, bytes_out);
+}
+
+void stats_clear(struct serving *serving, bool all)
+{
+    const struct snapshot *snapshot = serving->snapshot;
+    struct stats_samples *samples = serving->samples;
+    for (size_t i = 0; samples != NULL && i < samples->count; i++) {
+        struct stats_sample *sample = &samples->blocks[i];
+        sample->rate_max = sample->request_rate_max = sample->now_max = sample->queued_max = 0;
+        sample->downs = all ? 0 : sample->downs;
+    }
+    if (samples != NULL)
+        samples->connection_rate_max = 0;
+    for (size_t i = 0; i < snapshot->frontend_count; i++) {
+        struct frontend_home *home = snapshot->frontends[i].home;
+        atomic_store(&home->connections_max, atomic_load(&home->connections));
+    }
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        for (size_t k = 0; k < snapshot->backends[i]->server_count; k++) {
+            struct server *server = snapshot->backends[i]->servers[k];
+            atomic_store(&server->inflight_max, atomic_load(&server->inflight));
+        }
+    }
+    if (!all)
+        return;
+    atomic_store(&serving->total_connections, atomic_load(&serving->client_connections));
+    for (unsigned i = 0; i < serving->worker_count; i++)
+        worker_order(&serving->workers[i], ORDER_CLEAR, 0);
 }
 
 void stats_fini(struct serving *serving)

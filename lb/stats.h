@@ -8,6 +8,8 @@
 
 #include "lb/worker.h"
 
+#include <stdio.h>
+
 /* A growing text. Allocation failure is noted and the text stays cut. */
 struct text {
     char *data;
@@ -21,6 +23,16 @@ void text_free(struct text *text);
 int64_t stats_sum(const struct serving *serving, uint16_t stat_id,
                   enum counter id); /* over all workers */
 void stats_info(struct serving *serving, struct text *out);
+/* The forms of show info and show stat. */
+enum stats_format_kind { STATS_PLAIN, STATS_TYPED, STATS_JSON };
+struct stats_format {
+    enum stats_format_kind kind;
+    bool described; /* with what each field means */
+};
+/* Markdown tables of all keys and columns. */
+void stats_info_reference(FILE *out);
+void stats_columns_reference(FILE *out);
+void stats_info_as(struct serving *serving, struct stats_format format, struct text *out);
 void stats_csv(struct serving *serving, struct text *out);
 
 /* HAProxy's numbers of the kinds of rows: the csv's type column, and (as bits) the filter of `show
@@ -36,6 +48,7 @@ struct stats_filter {
     int sid;                /* of servers; STATS_ANY: any */
     bool up_only, no_maint; /* servers that are down (in maintenance) are left out */
     bool addresses;         /* show servers' addresses and cookies */
+    struct stats_format format;
 };
 #define STATS_ALL                                                                                  \
     ((struct stats_filter){                                                                        \
@@ -45,8 +58,14 @@ bool stats_has_proxy(const struct serving *serving, struct span name);
 
 /* `show table`: the head lines of all sid tables. */
 void stats_tables(struct serving *serving, struct text *out);
-/* `show table B`: the head, and the entries if wanted; false: no such backend. */
-bool stats_table(struct serving *serving, struct span backend, bool entries, struct text *out);
+/* `show table B`: the head, and the entries (with a key: that one) if wanted; false: no such
+ * backend. */
+bool stats_table(struct serving *serving, struct span backend, bool entries, struct span key,
+                 struct text *out);
+/* A key of a table, escaped. */
+void stats_add_key(struct text *out, struct span key);
+/* Maxima begin anew; `all`: so do counters, in the workers' next turn. */
+void stats_clear(struct serving *serving, bool all);
 
 /*
  * Takes the samples that rates and maxima come from. Control calls it once a second; before the

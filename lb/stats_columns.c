@@ -39,7 +39,7 @@ static int64_t sessions_now(const struct stats_row *row)
 {
     switch (row->type) {
     case STATS_FRONTEND:
-        return atomic_load(&row->frontend->connections);
+        return atomic_load(&row->frontend->home->connections);
     case STATS_BACKEND:
         return sum(row, COUNTER_EXCHANGES_NOW);
     case STATS_SERVER:
@@ -53,12 +53,12 @@ static int64_t sessions_max(const struct stats_row *row)
 {
     int64_t max = sessions_now(row);
     if (row->type == STATS_FRONTEND)
-        return greater(max, atomic_load(&row->frontend->connections_max));
+        return greater(max, atomic_load(&row->frontend->home->connections_max));
     if (row->type == STATS_SERVER)
         return greater(max, atomic_load(&row->server->inflight_max));
     max = greater(max, row->sample.now_max);
     for (size_t i = 0; i < row->backend->server_count; i++)
-        max = greater(max, atomic_load(&row->backend->servers[i].inflight_max));
+        max = greater(max, atomic_load(&row->backend->servers[i]->inflight_max));
     return max;
 }
 
@@ -66,14 +66,14 @@ static int64_t sessions_max(const struct stats_row *row)
 static int64_t sessions_limit(const struct stats_row *row)
 {
     if (row->type == STATS_FRONTEND)
-        return row->frontend->config->opt.max_connections;
+        return atomic_load(&row->frontend->home->max_connections);
     if (row->type == STATS_SERVER) {
         int limit = atomic_load(&row->server->max_connections);
         return limit > 0 ? limit : STATS_NOTHING;
     }
     int64_t limit = 0;
     for (size_t i = 0; i < row->backend->server_count; i++) {
-        int one = atomic_load(&row->backend->servers[i].max_connections);
+        int one = atomic_load(&row->backend->servers[i]->max_connections);
         if (one <= 0)
             return STATS_NOTHING;
         limit += one;
@@ -102,7 +102,7 @@ static int64_t usable_count(const struct backend *backend, bool backup)
 {
     int64_t count = 0;
     for (size_t i = 0; i < backend->server_count; i++) {
-        const struct server *server = &backend->servers[i];
+        const struct server *server = backend->servers[i];
         if (server->config->opt.backup == backup && server_usable(server))
             count++;
     }
@@ -117,7 +117,7 @@ static int64_t weight(const struct stats_row *row)
     bool backup = usable_count(row->backend, false) == 0;
     int64_t total = 0;
     for (size_t i = 0; i < row->backend->server_count; i++) {
-        const struct server *server = &row->backend->servers[i];
+        const struct server *server = row->backend->servers[i];
         if (server->config->opt.backup == backup && server_usable(server))
             total += server_weight(server);
     }
@@ -127,12 +127,12 @@ static int64_t weight(const struct stats_row *row)
 static int64_t weight_configured(const struct stats_row *row)
 {
     if (row->type == STATS_SERVER)
-        return row->server->config->opt.weight;
+        return atomic_load(&row->server->weight);
     int64_t total = 0;
     for (size_t i = 0; i < row->backend->server_count; i++) {
-        const struct server *server = &row->backend->servers[i];
+        const struct server *server = row->backend->servers[i];
         if (!server->config->opt.backup && server_usable(server))
-            total += server->config->opt.weight;
+            total += atomic_load(&server->weight);
     }
     return total;
 }
@@ -169,7 +169,7 @@ static int64_t sid(const struct stats_row *row)
 /* Percent of its weight, while a server that came up grows to it. */
 static int64_t throttle(const struct stats_row *row)
 {
-    int64_t full = row->server->config->opt.weight * SERVER_WEIGHT_SCALE;
+    int64_t full = (int64_t)atomic_load(&row->server->weight) * SERVER_WEIGHT_SCALE;
     int64_t now = atomic_load(&row->server->weight_now);
     return now > 0 && now < full ? now * 100 / full : STATS_NOTHING;
 }
@@ -313,7 +313,9 @@ enum column_source { SOURCE_NOTHING, SOURCE_CONSTANT, SOURCE_COUNTER, SOURCE_NUM
 
 struct column {
     const char *name;
-    unsigned rows; /* bits by type */
+    const char *tags; /* see stats_typed.c */
+    const char *help; /* NULL: the counter's */
+    unsigned rows;    /* bits by type */
     enum column_source source;
     int constant; /* or enum counter */
     int64_t (*number)(const struct stats_row *row);
@@ -331,117 +333,117 @@ struct column {
 #define TEXT(fn)     SOURCE_TEXT, 0, NULL, fn
 
 static const struct column columns[] = {
-    {"pxname", F | B | S, TEXT(proxy_name)},
-    {"svname", F | B | S, TEXT(service_name)},
-    {"qcur", B | S, COUNTED(QUEUED_NOW)},
-    {"qmax", B | S, NUMBER(queue_max)},
-    {"scur", F | B | S, NUMBER(sessions_now)},
-    {"smax", F | B | S, NUMBER(sessions_max)},
-    {"slim", F | B | S, NUMBER(sessions_limit)},
-    {"stot", F | B | S, NUMBER(sessions_total)},
-    {"bin", F | B | S, COUNTED(BYTES_IN)},
-    {"bout", F | B | S, COUNTED(BYTES_OUT)},
-    {"dreq", F | B, COUNTED(REQUESTS_DENIED)},
-    {"dresp", F | B | S, COUNTED(RESPONSES_DENIED)},
-    {"ereq", F, COUNTED(REQUESTS_BAD)},
-    {"econ", B | S, COUNTED(CONNECT_ERRORS)},
-    {"eresp", B | S, COUNTED(RESPONSE_ERRORS)},
-    {"wretr", B | S, COUNTED(RETRIES)},
-    {"wredis", B | S, COUNTED(REDISPATCHES)},
-    {"status", F | B | S, TEXT(stats_status)},
-    {"weight", B | S, NUMBER(weight)},
-    {"act", B | S, NUMBER(active)},
-    {"bck", B | S, NUMBER(backup)},
-    {"chkfail", S, NUMBER(stats_checks_failed)},
-    {"chkdown", B | S, NUMBER(stats_downs)},
-    {"lastchg", B | S, NUMBER(stats_last_change_s)},
-    {"downtime", B | S, NUMBER(stats_downtime_s)},
-    {"qlimit", NEVER},
-    {"pid", F | B | S, CONSTANT(1)},
-    {"iid", F | B | S, NUMBER(iid)},
-    {"sid", F | B | S, NUMBER(sid)},
-    {"throttle", S, NUMBER(throttle)},
-    {"lbtot", B | S, COUNTED(CHOSEN)},
-    {"tracked", NEVER},
-    {"type", F | B | S, NUMBER(type)},
-    {"rate", F | B | S, NUMBER(rate)},
-    {"rate_lim", F, CONSTANT(0)},
-    {"rate_max", F | B | S, NUMBER(rate_max)},
-    {"check_status", S, TEXT(stats_check_status)},
-    {"check_code", S, NUMBER(stats_check_code)},
-    {"check_duration", S, NUMBER(stats_check_duration)},
-    {"hrsp_1xx", F | B | S, COUNTED(RESPONSES_1XX)},
-    {"hrsp_2xx", F | B | S, COUNTED(RESPONSES_2XX)},
-    {"hrsp_3xx", F | B | S, COUNTED(RESPONSES_3XX)},
-    {"hrsp_4xx", F | B | S, COUNTED(RESPONSES_4XX)},
-    {"hrsp_5xx", F | B | S, COUNTED(RESPONSES_5XX)},
-    {"hrsp_other", F | B | S, COUNTED(RESPONSES_OTHER)},
-    {"hanafail", NEVER},
-    {"req_rate", F, NUMBER(request_rate)},
-    {"req_rate_max", F, NUMBER(request_rate_max)},
-    {"req_tot", F | B | S, NUMBER(requests_total)},
-    {"cli_abrt", B | S, COUNTED(CLIENT_ABORTS)},
-    {"srv_abrt", B | S, COUNTED(SERVER_ABORTS)},
-    {"comp_in", F | B, CONSTANT(0)},
-    {"comp_out", F | B, CONSTANT(0)},
-    {"comp_byp", F | B, CONSTANT(0)},
-    {"comp_rsp", F | B, CONSTANT(0)},
-    {"lastsess", B | S, NUMBER(last_session_s)},
-    {"last_chk", S, TEXT(stats_check_detail)},
-    {"last_agt", NEVER},
-    {"qtime", B | S, NUMBER(queue_time)},
-    {"ctime", B | S, NUMBER(connect_time)},
-    {"rtime", B | S, NUMBER(response_time)},
-    {"ttime", B | S, NUMBER(total_time)},
-    {"agent_status", NEVER},
-    {"agent_code", NEVER},
-    {"agent_duration", NEVER},
-    {"check_desc", S, TEXT(stats_check_text)},
-    {"agent_desc", NEVER},
-    {"check_rise", S, NUMBER(stats_check_rise)},
-    {"check_fall", S, NUMBER(stats_check_fall)},
-    {"check_health", S, NUMBER(stats_check_health)},
-    {"agent_rise", NEVER},
-    {"agent_fall", NEVER},
-    {"agent_health", NEVER},
-    {"addr", S, TEXT(address)},
-    {"cookie", B | S, TEXT(cookie)},
-    {"mode", F | B | S, TEXT(mode)},
-    {"algo", B, TEXT(algorithm)},
-    {"conn_rate", F, NUMBER(rate)},
-    {"conn_rate_max", F, NUMBER(rate_max)},
-    {"conn_tot", F, COUNTED(CONNS)},
-    {"intercepted", F, COUNTED(OWN_ANSWERS)},
-    {"dcon", F, COUNTED(CONNS_DENIED)},
-    {"dses", F, CONSTANT(0)},
-    {"wrew", F | B | S, CONSTANT(0)},
-    {"connect", B | S, COUNTED(CONNECTS)},
-    {"reuse", B | S, COUNTED(REUSES)},
-    {"cache_lookups", F | B, CONSTANT(0)},
-    {"cache_hits", F | B, CONSTANT(0)},
-    {"srv_icur", S, COUNTED(SERVER_CONNS_IDLE)},
-    {"src_ilim", NEVER},
-    {"qtime_max", NEVER},
-    {"ctime_max", NEVER},
-    {"rtime_max", NEVER},
-    {"ttime_max", NEVER},
-    {"eint", F | B | S, COUNTED(INTERNAL_ERRORS)},
-    {"idle_conn_cur", S, COUNTED(SERVER_CONNS_IDLE)},
-    {"safe_conn_cur", S, CONSTANT(0)},
-    {"used_conn_cur", S, COUNTED(SERVER_CONNS_USED)},
-    {"need_conn_est", S, COUNTED(SERVER_CONNS_USED)},
-    {"uweight", B | S, NUMBER(weight_configured)},
-    {"agg_server_status", B, CONSTANT(0)},
-    {"agg_server_check_status", B, CONSTANT(0)},
-    {"agg_check_status", B, CONSTANT(0)},
-    {"-", F | B | S, TEXT(dash)},
-    {"sio_sids", B | S, NUMBER(sids)},
-    {"sio_polling", F | B | S, COUNTED(SIO_POLLING_NOW)},
-    {"sio_websocket", F | B | S, COUNTED(SIO_WEBSOCKET_NOW)},
-    {"sio_handshakes_tot", F | B | S, COUNTED(SIO_HANDSHAKES)},
-    {"sio_upgrades_tot", F | B | S, COUNTED(SIO_UPGRADES)},
-    {"sio_sid_miss_tot", F | B | S, COUNTED(SIO_SID_MISSES)},
-    {"sio_dead_owner_tot", F | B | S, COUNTED(SIO_DEAD_OWNERS)},
+    {"pxname", "KNS:str", "name of the frontend or backend", F | B | S, TEXT(proxy_name)},
+    {"svname", "KNS:str", "FRONTEND, BACKEND or the server's name", F | B | S, TEXT(service_name)},
+    {"qcur", "MGP:u32", NULL, B | S, COUNTED(QUEUED_NOW)},
+    {"qmax", "MMP:u32", "the most requests that waited at once", B | S, NUMBER(queue_max)},
+    {"scur", "MGP:u32", "sessions now: client connections of a frontend, exchanges and tunnels of others", F | B | S, NUMBER(sessions_now)},
+    {"smax", "MMP:u32", "the most of them at once", F | B | S, NUMBER(sessions_max)},
+    {"slim", "CLP:u32", "their limit", F | B | S, NUMBER(sessions_limit)},
+    {"stot", "MCP:u64", "how many there have been", F | B | S, NUMBER(sessions_total)},
+    {"bin", "MCP:u64", NULL, F | B | S, COUNTED(BYTES_IN)},
+    {"bout", "MCP:u64", NULL, F | B | S, COUNTED(BYTES_OUT)},
+    {"dreq", "MCP:u64", NULL, F | B, COUNTED(REQUESTS_DENIED)},
+    {"dresp", "MCP:u64", NULL, F | B | S, COUNTED(RESPONSES_DENIED)},
+    {"ereq", "MCP:u64", NULL, F, COUNTED(REQUESTS_BAD)},
+    {"econ", "MCP:u64", NULL, B | S, COUNTED(CONNECT_ERRORS)},
+    {"eresp", "MCP:u64", NULL, B | S, COUNTED(RESPONSE_ERRORS)},
+    {"wretr", "MCP:u64", NULL, B | S, COUNTED(RETRIES)},
+    {"wredis", "MCP:u64", NULL, B | S, COUNTED(REDISPATCHES)},
+    {"status", "SGP:str", "OPEN or MAINT of a frontend, UP or DOWN of a backend; UP, DOWN, DRAIN, MAINT, NOLB, no check, UP n/m or DOWN n/m of a server", F | B | S, TEXT(stats_status)},
+    {"weight", "MaP:u32", "weight that balance uses now; a backend's is that of its usable servers", B | S, NUMBER(weight)},
+    {"act", "SGP:u32", "is no backup (server); usable servers that are none (backend)", B | S, NUMBER(active)},
+    {"bck", "SGP:u32", "is a backup (server); usable ones (backend)", B | S, NUMBER(backup)},
+    {"chkfail", "MCP:u64", "failed checks", S, NUMBER(stats_checks_failed)},
+    {"chkdown", "MCP:u64", "times it went down", B | S, NUMBER(stats_downs)},
+    {"lastchg", "MAP:u32", "seconds since its state changed", B | S, NUMBER(stats_last_change_s)},
+    {"downtime", "MCP:u32", "seconds it was down, together", B | S, NUMBER(stats_downtime_s)},
+    {"qlimit", "CLS:u32", "never there", NEVER},
+    {"pid", "KGP:u32", "always 1", F | B | S, CONSTANT(1)},
+    {"iid", "KGS:u32", "number of the frontend or backend", F | B | S, NUMBER(iid)},
+    {"sid", "KGS:u32", "number of the server in its backend", F | B | S, NUMBER(sid)},
+    {"throttle", "MGP:u32", "percent of its weight that a server has reached which grows to it", S, NUMBER(throttle)},
+    {"lbtot", "MCP:u64", NULL, B | S, COUNTED(CHOSEN)},
+    {"tracked", "CNS:str", "never there", NEVER},
+    {"type", "CGS:u32", "0 frontend, 1 backend, 2 server", F | B | S, NUMBER(type)},
+    {"rate", "MRP:u32", "sessions in the last second", F | B | S, NUMBER(rate)},
+    {"rate_lim", "CLP:u32", "always 0", F, CONSTANT(0)},
+    {"rate_max", "MMP:u32", "the most of them in a second", F | B | S, NUMBER(rate_max)},
+    {"check_status", "MOP:str", "outcome of the last check, e.g. L4OK, L7STS", S, TEXT(stats_check_status)},
+    {"check_code", "MOP:u32", "HTTP status of the last check", S, NUMBER(stats_check_code)},
+    {"check_duration", "MDP:u64", "how long it took, ms", S, NUMBER(stats_check_duration)},
+    {"hrsp_1xx", "MCP:u64", NULL, F | B | S, COUNTED(RESPONSES_1XX)},
+    {"hrsp_2xx", "MCP:u64", NULL, F | B | S, COUNTED(RESPONSES_2XX)},
+    {"hrsp_3xx", "MCP:u64", NULL, F | B | S, COUNTED(RESPONSES_3XX)},
+    {"hrsp_4xx", "MCP:u64", NULL, F | B | S, COUNTED(RESPONSES_4XX)},
+    {"hrsp_5xx", "MCP:u64", NULL, F | B | S, COUNTED(RESPONSES_5XX)},
+    {"hrsp_other", "MCP:u64", NULL, F | B | S, COUNTED(RESPONSES_OTHER)},
+    {"hanafail", "MCP:u64", "never there", NEVER},
+    {"req_rate", "MRP:u32", "requests in the last second", F, NUMBER(request_rate)},
+    {"req_rate_max", "MMP:u32", "the most of them in a second", F, NUMBER(request_rate_max)},
+    {"req_tot", "MCP:u64", "requests received; exchanges of a server", F | B | S, NUMBER(requests_total)},
+    {"cli_abrt", "MCP:u64", NULL, B | S, COUNTED(CLIENT_ABORTS)},
+    {"srv_abrt", "MCP:u64", NULL, B | S, COUNTED(SERVER_ABORTS)},
+    {"comp_in", "MCP:u64", "always 0", F | B, CONSTANT(0)},
+    {"comp_out", "MCP:u64", "always 0", F | B, CONSTANT(0)},
+    {"comp_byp", "MCP:u64", "always 0", F | B, CONSTANT(0)},
+    {"comp_rsp", "MCP:u64", "always 0", F | B, CONSTANT(0)},
+    {"lastsess", "MAP:s32", "seconds since its last session, -1: none yet", B | S, NUMBER(last_session_s)},
+    {"last_chk", "MOP:str", "what the last check said", S, TEXT(stats_check_detail)},
+    {"last_agt", "MOP:str", "never there", NEVER},
+    {"qtime", "MaP:u32", "mean time in the queue, ms", B | S, NUMBER(queue_time)},
+    {"ctime", "MaP:u32", "mean time to connect, ms", B | S, NUMBER(connect_time)},
+    {"rtime", "MaP:u32", "mean time to the response head, ms", B | S, NUMBER(response_time)},
+    {"ttime", "MaP:u32", "mean time of whole exchanges, ms", B | S, NUMBER(total_time)},
+    {"agent_status", "MOP:str", "never there", NEVER},
+    {"agent_code", "MOP:u32", "never there", NEVER},
+    {"agent_duration", "MDP:u64", "never there", NEVER},
+    {"check_desc", "MOP:str", "check_status in words", S, TEXT(stats_check_text)},
+    {"agent_desc", "MOP:str", "never there", NEVER},
+    {"check_rise", "CGS:u32", "health.rise", S, NUMBER(stats_check_rise)},
+    {"check_fall", "CGS:u32", "health.fall", S, NUMBER(stats_check_fall)},
+    {"check_health", "CGS:u32", "below rise: good checks of a server that is down; from rise on: bad ones that it can stand", S, NUMBER(stats_check_health)},
+    {"agent_rise", "CGS:u32", "never there", NEVER},
+    {"agent_fall", "CGS:u32", "never there", NEVER},
+    {"agent_health", "CGS:u32", "never there", NEVER},
+    {"addr", "CGS:str", "address, for operators", S, TEXT(address)},
+    {"cookie", "CNS:str", "the cookie's name, or the value that means this server, for operators", B | S, TEXT(cookie)},
+    {"mode", "CGS:str", "always http", F | B | S, TEXT(mode)},
+    {"algo", "CGS:str", "balance", B, TEXT(algorithm)},
+    {"conn_rate", "MRP:u32", "client connections in the last second", F, NUMBER(rate)},
+    {"conn_rate_max", "MMP:u32", "the most of them in a second", F, NUMBER(rate_max)},
+    {"conn_tot", "MCP:u64", NULL, F, COUNTED(CONNS)},
+    {"intercepted", "MCP:u64", NULL, F, COUNTED(OWN_ANSWERS)},
+    {"dcon", "MCP:u64", NULL, F, COUNTED(CONNS_DENIED)},
+    {"dses", "MCP:u64", "always 0", F, CONSTANT(0)},
+    {"wrew", "MCP:u64", "always 0", F | B | S, CONSTANT(0)},
+    {"connect", "MCP:u64", NULL, B | S, COUNTED(CONNECTS)},
+    {"reuse", "MCP:u64", NULL, B | S, COUNTED(REUSES)},
+    {"cache_lookups", "MCP:u64", "always 0", F | B, CONSTANT(0)},
+    {"cache_hits", "MCP:u64", "always 0", F | B, CONSTANT(0)},
+    {"srv_icur", "MGP:u32", NULL, S, COUNTED(SERVER_CONNS_IDLE)},
+    {"src_ilim", "CLS:u32", "never there", NEVER},
+    {"qtime_max", "MMP:u32", "never there", NEVER},
+    {"ctime_max", "MMP:u32", "never there", NEVER},
+    {"rtime_max", "MMP:u32", "never there", NEVER},
+    {"ttime_max", "MMP:u32", "never there", NEVER},
+    {"eint", "MCP:u64", NULL, F | B | S, COUNTED(INTERNAL_ERRORS)},
+    {"idle_conn_cur", "MGP:u32", NULL, S, COUNTED(SERVER_CONNS_IDLE)},
+    {"safe_conn_cur", "MGP:u32", "always 0", S, CONSTANT(0)},
+    {"used_conn_cur", "MGP:u32", NULL, S, COUNTED(SERVER_CONNS_USED)},
+    {"need_conn_est", "MGP:u32", NULL, S, COUNTED(SERVER_CONNS_USED)},
+    {"uweight", "MaP:u32", "weight configured, or set since; a backend's is that of its usable servers", B | S, NUMBER(weight_configured)},
+    {"agg_server_status", "MGP:u32", "always 0", B, CONSTANT(0)},
+    {"agg_server_check_status", "MGP:u32", "always 0", B, CONSTANT(0)},
+    {"agg_check_status", "MGP:u32", "always 0", B, CONSTANT(0)},
+    {"-", "KNS:str", "between HAProxy's columns and ours", F | B | S, TEXT(dash)},
+    {"sio_sids", "MGP:u64", "Engine.IO sessions that live there", B | S, NUMBER(sids)},
+    {"sio_polling", "MGP:u64", NULL, F | B | S, COUNTED(SIO_POLLING_NOW)},
+    {"sio_websocket", "MGP:u64", NULL, F | B | S, COUNTED(SIO_WEBSOCKET_NOW)},
+    {"sio_handshakes_tot", "MCP:u64", NULL, F | B | S, COUNTED(SIO_HANDSHAKES)},
+    {"sio_upgrades_tot", "MCP:u64", NULL, F | B | S, COUNTED(SIO_UPGRADES)},
+    {"sio_sid_miss_tot", "MCP:u64", NULL, F | B | S, COUNTED(SIO_SID_MISSES)},
+    {"sio_dead_owner_tot", "MCP:u64", NULL, F | B | S, COUNTED(SIO_DEAD_OWNERS)},
 };
 // clang-format on
 
@@ -507,17 +509,102 @@ static void column_value(const struct column *column, const struct stats_row *ro
     }
 }
 
-void stats_columns_row(const struct stats_row *row, struct text *out)
+/* Column number `i`, or, behind the table, counter `id`. */
+struct stat_field {
+    size_t pos;
+    const char *name, *tags, *help;
+    struct span value;
+};
+
+static void field_typed(const struct stats_row *row, const struct stat_field *field, bool described,
+                        struct text *out)
 {
-    for (size_t i = 0; i < array_len(columns); i++) {
-        column_value(&columns[i], row, out);
-        text_add(out, SPAN(","));
+    static const char letters[] = {
+        [STATS_FRONTEND] = 'F', [STATS_BACKEND] = 'B', [STATS_SERVER] = 'S'};
+    text_addf(out, "%c.%d.%lld.%zu.%s.1:%s:%.*s", letters[row->type], stats_iid(row),
+              (long long)sid(row), field->pos, field->name, field->tags, SPAN_ARG(field->value));
+    if (described)
+        text_addf(out, ":\"%s\"", field->help);
+    text_add(out, SPAN("\n"));
+}
+
+static void field_json(const struct stats_row *row, const struct stat_field *field, bool described,
+                       struct text *out)
+{
+    static const char *const words[] = {
+        [STATS_FRONTEND] = "Frontend", [STATS_BACKEND] = "Backend", [STATS_SERVER] = "Server"};
+    text_addf(out,
+              "%s{\"objType\":\"%s\",\"proxyId\":%d,\"id\":%lld,"
+              "\"field\":{\"pos\":%zu,\"name\":\"%s\"},\"processNum\":1,",
+              field->pos > 0 ? "," : "", words[row->type], stats_iid(row), (long long)sid(row),
+              field->pos, field->name);
+    stats_add_json_tags(field->tags, out);
+    stats_add_json_value(field->tags, field->value, out);
+    if (described)
+        text_addf(out, ",\"desc\":\"%s\"", field->help);
+    text_add(out, SPAN("}"));
+}
+
+static void field_add(const struct stats_row *row, const struct stat_field *field,
+                      struct stats_format format, struct text *out)
+{
+    if (format.kind == STATS_PLAIN)
+        text_addf(out, "%.*s,", SPAN_ARG(field->value));
+    else if (field->value.len == 0)
+        return;
+    else if (format.kind == STATS_TYPED)
+        field_typed(row, field, format.described, out);
+    else
+        field_json(row, field, format.described, out);
+}
+
+static const char *column_help(const struct column *column)
+{
+    return column->help != NULL ? column->help : counter_table[column->constant].help;
+}
+
+static const char *counter_tags(enum counter id)
+{
+    return counter_table[id].kind == COUNTER_GAUGE_KIND ? "MGP:u64" : "MCP:u64";
+}
+
+void stats_columns_row(const struct stats_row *row, struct stats_format format, struct text *out)
+{
+    struct text value = {0};
+    size_t pos = 0;
+    if (format.kind == STATS_JSON)
+        text_add(out, SPAN("["));
+    for (size_t i = 0; i < array_len(columns); i++, pos++) {
+        const struct column *column = &columns[i];
+        value.len = 0;
+        column_value(column, row, &value);
+        const struct stat_field field = {pos, column->name, column->tags, column_help(column),
+                                    span_of(value.data, value.len)};
+        field_add(row, &field, format, out);
     }
     for (enum counter id = 0; id < COUNTERS; id++) {
         if (!counter_follows(id))
             continue;
-        add_number(out, sum(row, id));
-        text_add(out, SPAN(","));
+        value.len = 0;
+        add_number(&value, sum(row, id));
+        const struct stat_field field = {pos, counter_table[id].csv, counter_tags(id),
+                                    counter_table[id].help, span_of(value.data, value.len)};
+        field_add(row, &field, format, out);
+        pos++;
     }
-    text_add(out, SPAN("\n"));
+    out->failed = out->failed || value.failed;
+    text_free(&value);
+    if (format.kind != STATS_TYPED)
+        text_add(out, format.kind == STATS_JSON ? SPAN("]") : SPAN("\n"));
+}
+
+void stats_columns_reference(FILE *out)
+{
+    fputs("| column | meaning |\n|---|---|\n", out);
+    for (size_t i = 0; i < array_len(columns); i++)
+        fprintf(out, "| `%s` | %s |\n", columns[i].name, column_help(&columns[i]));
+    for (enum counter id = 0; id < COUNTERS; id++) {
+        if (counter_follows(id))
+            fprintf(out, "| `%s` | %s |\n", counter_table[id].csv, counter_table[id].help);
+    }
 }

@@ -33,7 +33,9 @@ static void add_row(const struct stats_filter *filter, struct stats_row *row, st
     row->sample = (struct stats_sample){.up = true};
     if (samples != NULL && row->stat_id < samples->count)
         row->sample = samples->blocks[row->stat_id];
-    stats_columns_row(row, out);
+    if (filter->format.kind == STATS_JSON && out->len > 0 && out->data[out->len - 1] == ']')
+        text_add(out, SPAN(","));
+    stats_columns_row(row, filter->format, out);
 }
 
 static void add_backend(const struct stats_filter *filter, struct stats_row row, struct text *out)
@@ -41,7 +43,7 @@ static void add_backend(const struct stats_filter *filter, struct stats_row row,
     const struct backend *backend = row.backend;
     row.type = STATS_SERVER;
     for (size_t i = 0; i < backend->server_count; i++) {
-        row.server = &backend->servers[i];
+        row.server = backend->servers[i];
         row.stat_id = row.server->stat_id;
         row.health = NULL;
         if (backend->config->health_kind != HEALTH_NONE)
@@ -64,7 +66,10 @@ void stats_csv_some(struct serving *serving, const struct stats_filter *filter, 
         .wall_ms = clock_wall_ms(),
         .addresses = filter->addresses,
     };
-    stats_columns_head(out);
+    if (filter->format.kind == STATS_PLAIN)
+        stats_columns_head(out);
+    else if (filter->format.kind == STATS_JSON)
+        text_add(out, SPAN("["));
     for (size_t i = 0; i < snapshot->frontend_count; i++) {
         row.type = STATS_FRONTEND;
         row.frontend = &snapshot->frontends[i];
@@ -76,6 +81,8 @@ void stats_csv_some(struct serving *serving, const struct stats_filter *filter, 
         row.backend = snapshot->backends[i];
         add_backend(filter, row, out);
     }
+    if (filter->format.kind == STATS_JSON)
+        text_add(out, SPAN("]\n"));
 }
 
 void stats_csv(struct serving *serving, struct text *out)

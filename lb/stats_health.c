@@ -122,7 +122,7 @@ static void status_up(const struct stats_row *row, struct text *out)
 void stats_status(const struct stats_row *row, struct text *out)
 {
     if (row->type == STATS_FRONTEND) {
-        text_add(out, SPAN("OPEN"));
+        text_add(out, atomic_load(&row->frontend->home->disabled) ? SPAN("MAINT") : SPAN("OPEN"));
         return;
     }
     if (row->type == STATS_BACKEND) {
@@ -134,7 +134,7 @@ void stats_status(const struct stats_row *row, struct text *out)
         text_add(out, SPAN("MAINT"));
     else if (atomic_load(&row->server->health) == SERVER_DOWN)
         status_down(row, out);
-    else if (admin == SERVER_DRAIN || row->server->config->opt.weight == 0)
+    else if (admin == SERVER_DRAIN || atomic_load(&row->server->weight) == 0)
         text_add(out, SPAN("DRAIN"));
     else
         status_up(row, out);

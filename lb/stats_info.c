@@ -20,11 +20,11 @@
 #define RELEASE_DATE "2026/11/21"
 
 struct info {
-    int64_t threads, one, pid, uptime_s, ulimit_n, max_connections, connections, connections_total,
-        requests_total, connection_rate, connection_rate_max, tasks, idle_pct, stopping, jobs,
-        listeners, logs_dropped, bytes_out, bytes_out_rate, started_s, buffers_lent, buffers_kept,
-        buffers_mapped, buffer_bytes, buffer_mb, buffer_bytes_used, pool_grown, flows, tunnels,
-        polls, sid_entries;
+    int64_t threads, one, pid, uptime_s, ulimit_n, max_connections, hard_max_connections,
+        connections, connections_total, requests_total, connection_rate, connection_rate_max, tasks,
+        idle_pct, stopping, jobs, listeners, logs_dropped, bytes_out, bytes_out_rate, started_s,
+        buffers_lent, buffers_kept, buffers_mapped, buffer_bytes, buffer_mb, buffer_bytes_used,
+        pool_grown, flows, tunnels, polls, sid_entries;
     char uptime[48];
     char node[65];
 };
@@ -35,6 +35,8 @@ struct info_key {
     enum info_kind kind;
     size_t offset; /* in struct info */
     const char *literal;
+    const char *tags; /* of `show info typed`: origin, nature, scope, and the type */
+    const char *help;
 };
 
 // clang-format off
@@ -44,84 +46,84 @@ struct info_key {
 #define LITERAL(text)  INFO_LITERAL, 0, text
 
 static const struct info_key info_keys[] = {
-    {"Name", LITERAL("limpet")},
-    {"Version", LITERAL(LIMPET_VERSION)},
-    {"Release_date", LITERAL(RELEASE_DATE)},
-    {"Nbthread", NUMBER(threads)},
-    {"Nbproc", NUMBER(one)},
-    {"Process_num", NUMBER(one)},
-    {"Pid", NUMBER(pid)},
-    {"Uptime", TEXT(uptime)},
-    {"Uptime_sec", NUMBER(uptime_s)},
-    {"Memmax_MB", ZERO},
-    {"PoolAlloc_MB", NUMBER(buffer_mb)},
-    {"PoolUsed_MB", NUMBER(buffer_mb)},
-    {"PoolFailed", ZERO},
-    {"Ulimit-n", NUMBER(ulimit_n)},
-    {"Maxsock", NUMBER(ulimit_n)},
-    {"Maxconn", NUMBER(max_connections)},
-    {"Hard_maxconn", NUMBER(max_connections)},
-    {"CurrConns", NUMBER(connections)},
-    {"CumConns", NUMBER(connections_total)},
-    {"CumReq", NUMBER(requests_total)},
-    {"MaxSslConns", ZERO},
-    {"CurrSslConns", ZERO},
-    {"CumSslConns", ZERO},
-    {"Maxpipes", ZERO},
-    {"PipesUsed", ZERO},
-    {"PipesFree", ZERO},
-    {"ConnRate", NUMBER(connection_rate)},
-    {"ConnRateLimit", ZERO},
-    {"MaxConnRate", NUMBER(connection_rate_max)},
-    {"SessRate", NUMBER(connection_rate)},
-    {"SessRateLimit", ZERO},
-    {"MaxSessRate", NUMBER(connection_rate_max)},
-    {"SslRate", ZERO},
-    {"SslRateLimit", ZERO},
-    {"MaxSslRate", ZERO},
-    {"SslFrontendKeyRate", ZERO},
-    {"SslFrontendMaxKeyRate", ZERO},
-    {"SslFrontendSessionReuse_pct", ZERO},
-    {"SslBackendKeyRate", ZERO},
-    {"SslBackendMaxKeyRate", ZERO},
-    {"SslCacheLookups", ZERO},
-    {"SslCacheMisses", ZERO},
-    {"CompressBpsIn", ZERO},
-    {"CompressBpsOut", ZERO},
-    {"CompressBpsRateLim", ZERO},
-    {"Tasks", NUMBER(tasks)},
-    {"Run_queue", ZERO},
-    {"Idle_pct", NUMBER(idle_pct)},
-    {"node", TEXT(node)},
-    {"Stopping", NUMBER(stopping)},
-    {"Jobs", NUMBER(jobs)},
-    {"Unstoppable Jobs", ZERO},
-    {"Listeners", NUMBER(listeners)},
-    {"ActivePeers", ZERO},
-    {"ConnectedPeers", ZERO},
-    {"DroppedLogs", NUMBER(logs_dropped)},
-    {"BusyPolling", ZERO},
-    {"FailedResolutions", ZERO},
-    {"TotalBytesOut", NUMBER(bytes_out)},
-    {"TotalSplicdedBytesOut", ZERO}, /* HAProxy's spelling */
-    {"BytesOutRate", NUMBER(bytes_out_rate)},
-    {"DebugCommandsIssued", ZERO},
-    {"CumRecvLogs", ZERO},
-    {"Build info", LITERAL(LIMPET_VERSION)},
-    {"Memmax_bytes", ZERO},
-    {"PoolAlloc_bytes", NUMBER(buffer_bytes)},
-    {"PoolUsed_bytes", NUMBER(buffer_bytes_used)},
-    {"Start_time_sec", NUMBER(started_s)},
-    {"Tainted", ZERO},
-    {"Buffers_lent", NUMBER(buffers_lent)},
-    {"Buffers_kept", NUMBER(buffers_kept)},
-    {"Buffers_mapped", NUMBER(buffers_mapped)},
-    {"Buffer_bytes", NUMBER(buffer_bytes)},
-    {"Pool_grown", NUMBER(pool_grown)},
-    {"Flows", NUMBER(flows)},
-    {"Tunnels", NUMBER(tunnels)},
-    {"Polls", NUMBER(polls)},
-    {"Sid_entries", NUMBER(sid_entries)},
+    {"Name", LITERAL("limpet"), "POS:str", "the program"},
+    {"Version", LITERAL(LIMPET_VERSION), "POS:str", "its version"},
+    {"Release_date", LITERAL(RELEASE_DATE), "POS:str", "when that was released"},
+    {"Nbthread", NUMBER(threads), "CGS:u32", "worker threads"},
+    {"Nbproc", NUMBER(one), "CGS:u32", "serving processes (always 1)"},
+    {"Process_num", NUMBER(one), "KGP:u32", "number of the process (always 1)"},
+    {"Pid", NUMBER(pid), "SGP:u32", "process id of the serving process"},
+    {"Uptime", TEXT(uptime), "MDP:str", "since the serving process started"},
+    {"Uptime_sec", NUMBER(uptime_s), "MDP:u32", "the same in seconds"},
+    {"Memmax_MB", ZERO, "CLP:u32", "limit on memory (none)"},
+    {"PoolAlloc_MB", NUMBER(buffer_mb), "MGP:u32", "memory of buffers, in MiB"},
+    {"PoolUsed_MB", NUMBER(buffer_mb), "MGP:u32", "the part of it in use"},
+    {"PoolFailed", ZERO, "MCP:u32", "always 0"},
+    {"Ulimit-n", NUMBER(ulimit_n), "CLP:u32", "limit on file descriptors"},
+    {"Maxsock", NUMBER(ulimit_n), "CLP:u32", "the same"},
+    {"Maxconn", NUMBER(max_connections), "CLP:u32", "client connections admitted at most"},
+    {"Hard_maxconn", NUMBER(hard_max_connections), "CLP:u32", "what that may be set to"},
+    {"CurrConns", NUMBER(connections), "MGP:u32", "client connections now"},
+    {"CumConns", NUMBER(connections_total), "MCP:u32", "client connections accepted"},
+    {"CumReq", NUMBER(requests_total), "MCP:u32", "requests received"},
+    {"MaxSslConns", ZERO, "MMP:u32", "always 0"},
+    {"CurrSslConns", ZERO, "MGP:u32", "always 0"},
+    {"CumSslConns", ZERO, "MCP:u32", "always 0"},
+    {"Maxpipes", ZERO, "CLP:u32", "always 0"},
+    {"PipesUsed", ZERO, "MGP:u32", "always 0"},
+    {"PipesFree", ZERO, "MGP:u32", "always 0"},
+    {"ConnRate", NUMBER(connection_rate), "MRP:u32", "client connections accepted in the last second"},
+    {"ConnRateLimit", ZERO, "CLP:u32", "always 0"},
+    {"MaxConnRate", NUMBER(connection_rate_max), "MMP:u32", "the highest ConnRate"},
+    {"SessRate", NUMBER(connection_rate), "MRP:u32", "like ConnRate"},
+    {"SessRateLimit", ZERO, "CLP:u32", "always 0"},
+    {"MaxSessRate", NUMBER(connection_rate_max), "MRP:u32", "like MaxConnRate"},
+    {"SslRate", ZERO, "MRP:u32", "always 0"},
+    {"SslRateLimit", ZERO, "CLP:u32", "always 0"},
+    {"MaxSslRate", ZERO, "MMP:u32", "always 0"},
+    {"SslFrontendKeyRate", ZERO, "MGP:u32", "always 0"},
+    {"SslFrontendMaxKeyRate", ZERO, "MMP:u32", "always 0"},
+    {"SslFrontendSessionReuse_pct", ZERO, "MGP:u32", "always 0"},
+    {"SslBackendKeyRate", ZERO, "MRP:u32", "always 0"},
+    {"SslBackendMaxKeyRate", ZERO, "MMP:u32", "always 0"},
+    {"SslCacheLookups", ZERO, "MCP:u32", "always 0"},
+    {"SslCacheMisses", ZERO, "MCP:u32", "always 0"},
+    {"CompressBpsIn", ZERO, "MRP:u32", "always 0"},
+    {"CompressBpsOut", ZERO, "MRP:u32", "always 0"},
+    {"CompressBpsRateLim", ZERO, "CLP:u32", "always 0"},
+    {"Tasks", NUMBER(tasks), "MGP:u32", "threads and client connections"},
+    {"Run_queue", ZERO, "MGP:u32", "always 0"},
+    {"Idle_pct", NUMBER(idle_pct), "MaP:u32", "share of the last second in which workers waited"},
+    {"node", TEXT(node), "COS:str", "name of the host"},
+    {"Stopping", NUMBER(stopping), "MGP:u32", "1 during a graceful stop"},
+    {"Jobs", NUMBER(jobs), "MGP:u32", "listening sockets and client connections"},
+    {"Unstoppable Jobs", ZERO, "MGP:u32", "always 0"},
+    {"Listeners", NUMBER(listeners), "MGP:u32", "listening sockets"},
+    {"ActivePeers", ZERO, "MGP:u32", "always 0"},
+    {"ConnectedPeers", ZERO, "MGP:u32", "always 0"},
+    {"DroppedLogs", NUMBER(logs_dropped), "MGP:u32", "log lines dropped because nobody took them"},
+    {"BusyPolling", ZERO, "MGP:u32", "always 0"},
+    {"FailedResolutions", ZERO, "MGP:u32", "always 0"},
+    {"TotalBytesOut", NUMBER(bytes_out), "MGP:u64", "bytes sent to clients"},
+    {"TotalSplicdedBytesOut", ZERO, "MGP:u64", "always 0"}, /* HAProxy's spelling */
+    {"BytesOutRate", NUMBER(bytes_out_rate), "MRP:u64", "bytes sent to clients in the last second"},
+    {"DebugCommandsIssued", ZERO, "MGP:u32", "always 0"},
+    {"CumRecvLogs", ZERO, "MCP:u32", "always 0"},
+    {"Build info", LITERAL(LIMPET_VERSION), "POS:str", "the version again"},
+    {"Memmax_bytes", ZERO, "CLP:u32", "limit on memory (none)"},
+    {"PoolAlloc_bytes", NUMBER(buffer_bytes), "MGP:u64", "memory of buffers"},
+    {"PoolUsed_bytes", NUMBER(buffer_bytes_used), "MGP:u64", "the part of it in use"},
+    {"Start_time_sec", NUMBER(started_s), "MDP:u32", "when the serving process started, seconds since 1970"},
+    {"Tainted", ZERO, "SGP:str", "always 0"},
+    {"Buffers_lent", NUMBER(buffers_lent), "MGP:u64", "buffers in use"},
+    {"Buffers_kept", NUMBER(buffers_kept), "MGP:u64", "buffers kept for the next use"},
+    {"Buffers_mapped", NUMBER(buffers_mapped), "MGP:u64", "buffers that were asked from the system"},
+    {"Buffer_bytes", NUMBER(buffer_bytes), "MGP:u64", "memory of all buffers"},
+    {"Pool_grown", NUMBER(pool_grown), "MCP:u64", "objects allocated because a pool was empty"},
+    {"Flows", NUMBER(flows), "MGP:u64", "client connections that workers hold"},
+    {"Tunnels", NUMBER(tunnels), "MGP:u64", "WebSocket tunnels open"},
+    {"Polls", NUMBER(polls), "MGP:u64", "polls that servers hold"},
+    {"Sid_entries", NUMBER(sid_entries), "MGP:u64", "Engine.IO sessions in the tables"},
 };
 // clang-format on
 
@@ -194,6 +196,7 @@ static void info_process(struct info *info, const struct serving *serving)
     info->one = 1;
     info->pid = getpid();
     info->max_connections = serving->max_connections;
+    info->hard_max_connections = serving->hard_max_connections;
     info->stopping = atomic_load(&serving->stopping);
     info->listeners = serving->listen_fd_count;
     info->logs_dropped = (int64_t)log_dropped();
@@ -202,7 +205,46 @@ static void info_process(struct info *info, const struct serving *serving)
     info_node(info);
 }
 
-void stats_info(struct serving *serving, struct text *out)
+/* As text: "s" unless it is written there already. */
+static const char *info_text(const struct info *info, const struct info_key *key, char number[24])
+{
+    const void *field = (const char *)info + key->offset;
+    switch (key->kind) {
+    case INFO_ZERO:
+        return "0";
+    case INFO_NUMBER:
+        snprintf(number, 24, "%lld", (long long)*(const int64_t *)field);
+        return number;
+    case INFO_TEXT:
+        return field;
+    case INFO_LITERAL:
+        return key->literal;
+    }
+    return "";
+}
+
+static void info_typed(size_t pos, const struct info_key *key, const char *value, bool described,
+                       struct text *out)
+{
+    text_addf(out, "%zu.%s.1:%s:%s", pos, key->key, key->tags, value);
+    if (described)
+        text_addf(out, ":\"%s\"", key->help);
+    text_add(out, SPAN("\n"));
+}
+
+static void info_json(size_t pos, const struct info_key *key, const char *value, bool described,
+                      struct text *out)
+{
+    text_addf(out, "%s{\"field\":{\"pos\":%zu,\"name\":\"%s\"},\"processNum\":1,",
+              pos > 0 ? "," : "", pos, key->key);
+    stats_add_json_tags(key->tags, out);
+    stats_add_json_value(key->tags, span_str(value), out);
+    if (described)
+        text_addf(out, ",\"desc\":\"%s\"", key->help);
+    text_add(out, SPAN("}"));
+}
+
+void stats_info_as(struct serving *serving, struct stats_format format, struct text *out)
 {
     struct info info = {0};
     info_process(&info, serving);
@@ -211,22 +253,39 @@ void stats_info(struct serving *serving, struct text *out)
     info.tasks = info.threads + 1 + info.flows;
     info.jobs = info.listeners + info.connections;
 
+    if (format.kind == STATS_JSON)
+        text_add(out, SPAN("["));
     for (size_t i = 0; i < array_len(info_keys); i++) {
         const struct info_key *key = &info_keys[i];
-        const void *field = (const char *)&info + key->offset;
-        switch (key->kind) {
-        case INFO_ZERO:
-            text_addf(out, "%s: 0\n", key->key);
+        char number[24];
+        const char *value = info_text(&info, key, number);
+        switch (format.kind) {
+        case STATS_PLAIN:
+            text_addf(out, "%s: %s", key->key, value);
+            if (format.described)
+                text_addf(out, ":\"%s\"", key->help);
+            text_add(out, SPAN("\n"));
             break;
-        case INFO_NUMBER:
-            text_addf(out, "%s: %lld\n", key->key, (long long)*(const int64_t *)field);
+        case STATS_TYPED:
+            info_typed(i, key, value, format.described, out);
             break;
-        case INFO_TEXT:
-            text_addf(out, "%s: %s\n", key->key, (const char *)field);
-            break;
-        case INFO_LITERAL:
-            text_addf(out, "%s: %s\n", key->key, key->literal);
+        case STATS_JSON:
+            info_json(i, key, value, format.described, out);
             break;
         }
     }
+    if (format.kind == STATS_JSON)
+        text_add(out, SPAN("]\n"));
+}
+
+void stats_info(struct serving *serving, struct text *out)
+{
+    stats_info_as(serving, (struct stats_format){STATS_PLAIN, false}, out);
+}
+
+void stats_info_reference(FILE *out)
+{
+    fputs("| key | meaning |\n|---|---|\n", out);
+    for (size_t i = 0; i < array_len(info_keys); i++)
+        fprintf(out, "| `%s` | %s |\n", info_keys[i].key, info_keys[i].help);
 }

@@ -46,7 +46,11 @@ struct stats_row {
 
 /* The head line, with its line feed, and one row. */
 void stats_columns_head(struct text *out);
-void stats_columns_row(const struct stats_row *row, struct text *out);
+void stats_columns_row(const struct stats_row *row, struct stats_format format, struct text *out);
+
+/* Of the json forms: "tags":{…}, and "value":{…}. `tags` as in stats_typed.c. */
+void stats_add_json_tags(const char *tags, struct text *out);
+void stats_add_json_value(const char *tags, struct span value, struct text *out);
 
 /* A number that is not there: an empty column. */
 #define STATS_NOTHING INT64_MIN

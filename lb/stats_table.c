@@ -17,7 +17,7 @@ static void table_head(const struct backend *backend, struct text *out)
 }
 
 /* HAProxy's escapes for keys. */
-static void add_key(struct text *out, struct span key)
+void stats_add_key(struct text *out, struct span key)
 {
     for (size_t i = 0; i < key.len; i++) {
         unsigned char c = (unsigned char)key.ptr[i];
@@ -33,6 +33,7 @@ static void add_key(struct text *out, struct span key)
 struct table_walk {
     struct backend *backend;
     struct text *out;
+    struct span key; /* empty: all */
 };
 
 static bool table_entry(void *ctx, struct span sid, int server_id, int64_t expires_in_ms,
@@ -40,9 +41,11 @@ static bool table_entry(void *ctx, struct span sid, int server_id, int64_t expir
 {
     (void)age_ms;
     struct table_walk *walk = ctx;
+    if (walk->key.len > 0 && !span_eq(walk->key, sid))
+        return true;
     const struct server *owner = backend_server_by_sid_id(walk->backend, server_id);
     text_addf(walk->out, "0x%016llx: key=", (unsigned long long)hash_stable(sid));
-    add_key(walk->out, sid);
+    stats_add_key(walk->out, sid);
     text_addf(walk->out, " use=%u exp=%lld shard=0 server_id=%d server_key=%s\n", holds,
               (long long)(expires_in_ms > 0 ? expires_in_ms : 0), server_id + 1,
               owner != NULL ? owner->name : "-");
@@ -58,11 +61,12 @@ void stats_tables(struct serving *serving, struct text *out)
     }
 }
 
-bool stats_table(struct serving *serving, struct span backend, bool entries, struct text *out)
+bool stats_table(struct serving *serving, struct span backend, bool entries, struct span key,
+                 struct text *out)
 {
     const struct snapshot *snapshot = serving->snapshot;
     for (size_t i = 0; i < snapshot->backend_count; i++) {
-        struct table_walk walk = {snapshot->backends[i], out};
+        struct table_walk walk = {snapshot->backends[i], out, key};
         if (walk.backend->sids == NULL || !span_eq(backend, span_str(walk.backend->name)))
             continue;
         table_head(walk.backend, out);
