@@ -326,6 +326,19 @@ static size_t word_distance(struct span a, struct span b)
     return row[b.len];
 }
 
+/* The most words that any command (of this level) has in common with these. */
+static size_t most_matched(const struct admin_caller *caller, const struct span *words,
+                           size_t count)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        size_t n = command_matched(&commands[i], words, count);
+        if (commands[i].level <= caller->level && n > most)
+            most = n;
+    }
+    return most;
+}
+
 /* Could the words have meant this command? The first one that differs is off by two letters at
  * most, or begins it. */
 static bool command_similar(const struct command *command, const struct span *words, size_t count)
@@ -337,20 +350,21 @@ static bool command_similar(const struct command *command, const struct span *wo
     return span_starts(wanted, words[n]) || word_distance(words[n], wanted) <= 2;
 }
 
-/* Which commands help shows: those beginning with the words, those like them, or those with the
- * same first word. */
-enum help_match { HELP_EXACT, HELP_SIMILAR, HELP_FIRST_WORD, HELP_ALL };
+/* Which commands help shows: those beginning with the words; of those with the most words in
+ * common, the ones like them, or all; or all there are. */
+enum help_match { HELP_EXACT, HELP_SIMILAR, HELP_COMMON, HELP_ALL };
 
-static bool help_wants(enum help_match match, const struct command *command,
-                       const struct span *words, size_t count)
+static bool help_wants(const struct admin_caller *caller, enum help_match match,
+                       const struct command *command, const struct span *words, size_t count)
 {
+    size_t n = command_matched(command, words, count);
     switch (match) {
     case HELP_EXACT:
-        return command_matched(command, words, count) == count;
+        return n == count;
     case HELP_SIMILAR:
-        return command_similar(command, words, count);
-    case HELP_FIRST_WORD:
-        return command_matched(command, words, 1) == 1;
+        return n == most_matched(caller, words, count) && command_similar(command, words, count);
+    case HELP_COMMON:
+        return n > 0 && n == most_matched(caller, words, count);
     case HELP_ALL:
         return true;
     }
@@ -361,7 +375,8 @@ static bool help_finds(const struct admin_caller *caller, enum help_match match,
                        const struct span *words, size_t count)
 {
     for (size_t i = 0; i < COMMAND_COUNT - ALWAYS_HELPED; i++) {
-        if (commands[i].level <= caller->level && help_wants(match, &commands[i], words, count))
+        if (commands[i].level <= caller->level &&
+            help_wants(caller, match, &commands[i], words, count))
             return true;
     }
     return false;
@@ -374,7 +389,7 @@ static void help_list(struct admin_caller *caller, enum help_match match, const 
         const struct command *command = &commands[i];
         bool always = i >= COMMAND_COUNT - ALWAYS_HELPED;
         if (!always &&
-            (command->level > caller->level || !help_wants(match, command, words, count)))
+            (command->level > caller->level || !help_wants(caller, match, command, words, count)))
             continue;
         char usage[128];
         size_t len = 0;

@@ -22,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define DEFAULT_SOCKET "/run/limpet/limpet.sock"
+#define DEFAULT_SOCKET CTL_DEFAULT_SOCKET
 
 enum { EXIT_ERROR = 1, EXIT_SYSTEM = 2, PATIENCE_S = 60 };
 
@@ -38,7 +38,7 @@ static int ctl_failed(const char *what, const char *path)
 }
 
 /* -1: errno */
-static int ctl_connect(const char *path)
+static int ctl_connect(const char *path, int patience_s)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(addr.sun_path)) {
@@ -49,7 +49,7 @@ static int ctl_connect(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    struct timeval patience = {.tv_sec = PATIENCE_S};
+    struct timeval patience = {.tv_sec = patience_s};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0)
@@ -120,9 +120,25 @@ static bool ctl_print(struct span text)
     return severe;
 }
 
+bool ctl_ask(const char *path, struct span line, int patience_s, struct text *answer)
+{
+    int fd = ctl_connect(path, patience_s);
+    if (fd < 0)
+        return false;
+    struct text out = {0};
+    text_add(&out, line);
+    bool ok = !out.failed && ctl_send(fd, &out) && shutdown(fd, SHUT_WR) == 0 &&
+              ctl_receive(fd, answer);
+    int error = errno;
+    text_free(&out);
+    close(fd);
+    errno = error;
+    return ok;
+}
+
 static int ctl_run(const char *path, const struct text *line)
 {
-    int fd = ctl_connect(path);
+    int fd = ctl_connect(path, PATIENCE_S);
     if (fd < 0)
         return ctl_failed("cannot connect to", path);
     struct text answer = {0};

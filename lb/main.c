@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "lb/cli_config.h"
 #include "lb/cli_ctl.h"
+#include "lb/cli_top.h"
 #include "lb/master.h"
 #include "lb/serving.h"
 
@@ -23,6 +24,7 @@ static const char help[] =
     "  limpet config schema              print the JSON Schema of the configuration\n"
     "  limpet config init                print a commented starter file\n"
     "  limpet ctl [-s SOCKET] COMMAND…   send a command to a running limpet\n"
+    "  limpet top [-s SOCKET]            live view of servers, transports and rates\n"
     "  limpet --version\n"
     "  limpet --help\n"
     "\n"
@@ -114,6 +116,8 @@ int main(int argc, char **argv)
         return cli_config(argc - 1, argv + 1);
     if (strcmp(command, "ctl") == 0)
         return cli_ctl(argc - 1, argv + 1);
+    if (strcmp(command, "top") == 0)
+        return cli_top(argc - 1, argv + 1);
     if (strcmp(command, "top") == 0)
         return usage_error("'top' is not part of this version; use 'limpet ctl show stat'", "");
     if (command[0] != '-')
