@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The dashboard's table of servers, backend by backend. What it must show at a glance: who serves
+ * and who does not, and whether sessions lie where the weights want them. So every server has a bar
+ * of its share of the sessions with a mark where its share of the weight ends; a server whose bar
+ * is far from its mark says so in words.
+ *
+ * The share of weight is that among the servers that are given new sessions: backups count only
+ * when no other server is usable.
+ */
+#include "base/clock.h"
+#include "config/config.h"
+#include "lb/stats_row.h"
+#include "lb/web_parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    IMBALANCE_POINTS = 10,  /* percentage points that are worth words … */
+    IMBALANCE_SESSIONS = 20 /* … when there are as many sessions at least */
+};
+
+/* A server's part of all sessions and of all weight of its backend, which should be equal. 0 to 1. */
+struct share {
+    double sessions, weight;
+};
+
+struct totals {
+    int64_t sessions, weight;
+    bool backups; /* only backups are usable */
+};
+
+static size_t all_servers(const struct backend *backend)
+{
+    return backend->server_count + backend->leaving_count;
+}
+
+static bool is_backup(const struct server *server)
+{
+    return server->config != NULL && server->config->opt.backup;
+}
+
+static struct totals totals_of(const struct web_view *view, const struct backend *backend)
+{
+    struct totals totals = {.backups = true};
+    for (size_t i = 0; i < backend->server_count; i++) {
+        if (server_usable(backend->servers[i]) && !is_backup(backend->servers[i]))
+            totals.backups = false;
+    }
+    for (size_t i = 0; i < all_servers(backend); i++) {
+        struct web_server it;
+        web_server_of(view->serving, backend->servers[i], &it);
+        totals.sessions += it.sessions;
+        if (it.usable && is_backup(it.server) == totals.backups)
+            totals.weight += it.weight;
+    }
+    return totals;
+}
+
+static struct share share_of(const struct totals *totals, const struct web_server *it)
+{
+    struct share share = {0};
+    if (totals->sessions > 0)
+        share.sessions = (double)it->sessions / (double)totals->sessions;
+    if (totals->weight > 0 && it->usable && is_backup(it->server) == totals->backups)
+        share.weight = (double)it->weight / (double)totals->weight;
+    return share;
+}
+
+/* ---- cells ---- */
+
+/* Cells say what they are, for the phone's layout, where the table's head is not shown. */
+static void cell(struct text *out, const char *class, const char *label)
+{
+    text_addf(out, "<td class=\"%s\" data-label=\"%s\">", class, label);
+}
+
+static void add_name(const struct web_view *view, const struct web_server *it, struct text *out)
+{
+    text_add(out, SPAN("<th scope=\"row\">"));
+    web_add_html(out, span_str(it->server->name));
+    if (is_backup(it->server))
+        text_add(out, SPAN(" <span class=\"tag\">backup</span>"));
+    if (it->server->config == NULL)
+        text_add(out, SPAN(" <span class=\"tag\">leaving</span>"));
+    char address[ADDR_TEXT_MAX];
+    if (view->addresses && it->server->addr_known) {
+        addr_format(&it->server->addr, address);
+        if (strcmp(address, it->server->name) != 0) {
+            text_add(out, SPAN("<small>"));
+            web_add_html(out, span_str(address));
+            text_add(out, SPAN("</small>"));
+        }
+    }
+    text_add(out, SPAN("</th>"));
+}
+
+static void add_state(const struct web_view *view, const struct web_server *it, struct text *out)
+{
+    const struct stats_row row = {.type = STATS_SERVER,
+                                  .serving = view->serving,
+                                  .backend = it->server->backend,
+                                  .server = it->server,
+                                  .health = it->health};
+    struct text words = {0};
+    int64_t since_ms = it->changed_wall_ms > 0 ? it->changed_wall_ms
+                                               : view->serving->started_wall_ms;
+    stats_status(&row, &words);
+    text_add(&words, span_of("", 1));
+    cell(out, "state", "State");
+    web_add_pill(out, web_state_word(it->state), words.failed ? "?" : words.data);
+    text_add(out, SPAN("<small>for "));
+    web_add_duration(out, (clock_wall_ms() - since_ms) / 1000);
+    text_add(out, SPAN("</small></td>"));
+    text_free(&words);
+}
+
+static void add_check(const struct web_server *it, struct text *out)
+{
+    const struct health_status *health = it->health;
+    cell(out, "check", "Last check");
+    if (health == NULL) {
+        text_add(out, SPAN("<span class=\"quiet\">not checked</span></td>"));
+        return;
+    }
+    text_add(out, SPAN("<span>"));
+    web_add_html(out, span_str(check_status_word(health->check)));
+    if (health->code > 0)
+        text_addf(out, " %d", health->code);
+    if (health->duration_ms >= 0)
+        text_addf(out, " in %lld ms", (long long)health->duration_ms);
+    text_add(out, SPAN("</span>"));
+    if (health->detail[0] != '\0') {
+        text_add(out, SPAN("<small>"));
+        web_add_html(out, span_str(health->detail));
+        text_add(out, SPAN("</small>"));
+    }
+    text_add(out, SPAN("</td>"));
+}
+
+static void add_weight(const struct web_server *it, struct text *out)
+{
+    cell(out, "number", "Weight");
+    text_addf(out, "%lld", (long long)it->weight);
+    if (it->weight != it->weight_configured && it->server->config != NULL)
+        text_addf(out, "<small>of %lld</small>", (long long)it->weight_configured);
+    text_add(out, SPAN("</td>"));
+}
+
+static void add_sessions(const struct web_server *it, struct text *out)
+{
+    double websocket = it->sessions > 0 ? 100.0 * (double)it->websocket / (double)it->sessions : 0;
+    cell(out, "sessions", "Sessions");
+    text_add(out, SPAN("<span>"));
+    web_add_number(out, it->sessions);
+    text_add(out, SPAN("</span>"));
+    text_addf(out,
+              "<svg class=\"bar\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" "
+              "aria-hidden=\"true\"><rect class=\"polling\" width=\"%d\" height=\"6\"/>"
+              "<rect class=\"websocket\" width=\"%.1f\" height=\"6\"/></svg>",
+              it->sessions > 0 ? 100 : 0, websocket);
+    text_add(out, SPAN("<small>"));
+    web_add_number(out, it->websocket);
+    text_add(out, SPAN(" ws · "));
+    web_add_number(out, it->polling);
+    text_add(out, SPAN(" polling</small></td>"));
+}
+
+static void add_share(const struct totals *totals, const struct web_server *it, struct text *out)
+{
+    struct share share = share_of(totals, it);
+    double off = 100 * (share.sessions - share.weight);
+    bool worth = totals->sessions >= IMBALANCE_SESSIONS &&
+                 (off >= IMBALANCE_POINTS || off <= -IMBALANCE_POINTS);
+    double mark = 100 * share.weight < 99 ? 100 * share.weight : 99;
+    cell(out, worth ? "share off" : "share", "Share");
+    text_addf(out,
+              "<svg class=\"bar\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" "
+              "aria-hidden=\"true\"><rect class=\"got\" y=\"2\" width=\"%.1f\" height=\"6\"/>"
+              "<rect class=\"mark\" x=\"%.1f\" width=\"1\" height=\"10\"/></svg>",
+              100 * share.sessions, mark);
+    text_addf(out, "<small>%.0f %% of sessions, %.0f %% of weight</small>", 100 * share.sessions,
+              100 * share.weight);
+    if (worth)
+        text_addf(out, "<strong>%s %.0f points %s</strong>", off > 0 ? "▲" : "▼",
+                  off > 0 ? off : -off, off > 0 ? "over" : "under");
+    text_add(out, SPAN("</td>"));
+}
+
+static void add_load(const struct web_server *it, struct text *out)
+{
+    cell(out, "number", "Now");
+    web_add_number(out, it->rate);
+    text_add(out, SPAN("/s<small>"));
+    web_add_number(out, it->inflight);
+    if (it->limit > 0) {
+        text_add(out, SPAN(" of "));
+        web_add_number(out, it->limit);
+    }
+    text_add(out, SPAN(" open</small></td>"));
+}
+
+/* ---- actions ---- */
+
+static void add_choice(struct text *out, const char *what, const char *word, bool now)
+{
+    text_addf(out, "<button name=\"do\" value=\"%s\"%s>%s</button>", what, now ? " disabled" : "",
+              word);
+}
+
+static void add_actions(const struct web_view *view, const struct web_server *it, struct text *out)
+{
+    int admin = atomic_load(&it->server->admin);
+    text_add(out, SPAN("<td class=\"actions\"><details><summary>Change</summary>"
+                       "<form method=\"post\" action=\"/action\">"));
+    text_addf(out, "<input type=\"hidden\" name=\"token\" value=\"%s\">", view->token);
+    text_add(out, SPAN("<input type=\"hidden\" name=\"backend\" value=\""));
+    web_add_html(out, span_str(it->server->backend->name));
+    text_add(out, SPAN("\"><input type=\"hidden\" name=\"server\" value=\""));
+    web_add_html(out, span_str(it->server->name));
+    text_add(out, SPAN("\"><p>"));
+    add_choice(out, "ready", "Ready", admin == SERVER_READY);
+    add_choice(out, "drain", "Drain", admin == SERVER_DRAIN);
+    add_choice(out, "maint", "Maintenance", admin == SERVER_MAINT);
+    text_addf(out,
+              "</p><p><label>Weight <input name=\"weight\" type=\"number\" min=\"0\" max=\"256\" "
+              "value=\"%d\"></label><button name=\"do\" value=\"weight\">Set</button></p>",
+              atomic_load(&it->server->weight));
+    text_add(out, SPAN("</form></details></td>"));
+}
+
+/* ---- a backend ---- */
+
+static void add_row(const struct web_view *view, const struct totals *totals,
+                    const struct server *server, struct text *out)
+{
+    struct web_server it;
+    web_server_of(view->serving, server, &it);
+    text_addf(out, "<tr class=\"%s\">", web_state_word(it.state));
+    add_name(view, &it, out);
+    add_state(view, &it, out);
+    add_check(&it, out);
+    add_weight(&it, out);
+    add_sessions(&it, out);
+    add_share(totals, &it, out);
+    add_load(&it, out);
+    if (view->actions && view->token != NULL && server->config != NULL)
+        add_actions(view, &it, out);
+    else if (view->actions && view->token != NULL)
+        text_add(out, SPAN("<td></td>"));
+    text_add(out, SPAN("</tr>"));
+}
+
+static void add_fact(struct text *out, const char *name, int64_t value, const char *note)
+{
+    text_addf(out, "<div><dt>%s</dt><dd>", name);
+    web_add_number(out, value);
+    if (note != NULL)
+        text_addf(out, " <small>%s</small>", note);
+    text_add(out, SPAN("</dd></div>"));
+}
+
+static int64_t counted(const struct web_view *view, const struct backend *backend, enum counter id)
+{
+    return stats_sum(view->serving, backend->stat_id, id);
+}
+
+static void add_facts(const struct web_view *view, const struct backend *backend, struct text *out)
+{
+    int64_t polling, websocket;
+    int64_t tried = counted(view, backend, COUNTER_SIO_UPGRADES_TRIED);
+    char note[64];
+    web_sessions_of(view->serving, backend, &polling, &websocket);
+    text_add(out, SPAN("<dl class=\"facts\">"));
+    snprintf(note, sizeof(note), "%lld ws, %lld polling", (long long)websocket, (long long)polling);
+    add_fact(out, "Sessions", polling + websocket, note);
+    add_fact(out, "Handshakes",
+             counted(view, backend, COUNTER_SIO_HANDSHAKES) +
+                 counted(view, backend, COUNTER_SIO_WEBSOCKETS),
+             NULL);
+    snprintf(note, sizeof(note), "of %lld", (long long)tried);
+    add_fact(out, "Upgrades", counted(view, backend, COUNTER_SIO_UPGRADES), note);
+    add_fact(out, "Sid misses", counted(view, backend, COUNTER_SIO_SID_MISSES), NULL);
+    add_fact(out, "Dead owners", counted(view, backend, COUNTER_SIO_DEAD_OWNERS), NULL);
+    add_fact(out, "Queued", counted(view, backend, COUNTER_QUEUED_NOW), NULL);
+    add_fact(out, "5xx answers", counted(view, backend, COUNTER_RESPONSES_5XX), NULL);
+    text_add(out, SPAN("</dl>"));
+}
+
+static void add_backend(const struct web_view *view, const struct backend *backend,
+                        struct text *out)
+{
+    struct totals totals = totals_of(view, backend);
+    bool up = stats_backend_up(backend);
+    text_add(out, SPAN("<article><header><h2>"));
+    web_add_html(out, span_str(backend->name));
+    text_add(out, SPAN("</h2>"));
+    web_add_pill(out, up ? "up" : "down", up ? "UP" : "DOWN: no server takes new sessions");
+    text_addf(out, "<span class=\"quiet\">%s</span></header>",
+              config_word("balance_kind", (int)backend->config->opt.balance));
+    add_facts(view, backend, out);
+    text_add(out, SPAN("<table><thead><tr><th scope=\"col\">Server</th><th scope=\"col\">State</th>"
+                       "<th scope=\"col\">Last check</th><th scope=\"col\">Weight</th>"
+                       "<th scope=\"col\">Sessions</th><th scope=\"col\">Share</th>"
+                       "<th scope=\"col\">Now</th>"));
+    if (view->actions && view->token != NULL)
+        text_add(out, SPAN("<td></td>"));
+    text_add(out, SPAN("</tr></thead><tbody>"));
+    for (size_t i = 0; i < all_servers(backend); i++)
+        add_row(view, &totals, backend->servers[i], out);
+    text_add(out, SPAN("</tbody></table></article>"));
+}
+
+void web_add_backends(const struct web_view *view, struct text *out)
+{
+    const struct snapshot *snapshot = view->serving->snapshot;
+    for (size_t i = 0; i < snapshot->backend_count; i++)
+        add_backend(view, snapshot->backends[i], out);
+}
