@@ -76,11 +76,25 @@ static void check_url_path(const struct object *object, const char *option, cons
                 option);
 }
 
+static void check_endpoint(const struct object *object, const char *option, const char *address,
+                           bool listening, struct endpoint *endpoint)
+{
+    const struct node *node = object_from(object, option);
+    if (!node || !address)
+        return;
+    endpoint_parse(span_str(address), listening, endpoint);
+    struct span quoted = diag_quote(span_str(address));
+    if (endpoint->kind == ENDPOINT_BAD)
+        diag_at(object->diag, node, "bad address '%.*s': %s", SPAN_ARG(quoted), endpoint->error);
+}
+
 /* ---- admin, log -------------------------------------------------------------------------------
  */
 
-void check_admin(const struct object *object, const struct admin_options *opt)
+void check_admin(const struct object *object, const struct admin_options *opt,
+                 struct endpoint *http)
 {
+    check_endpoint(object, "http", opt->http, true, http);
     const struct node *node = object_from(object, "socket");
     if (node && opt->socket && strlen(opt->socket) > SOCKET_PATH_MAX)
         diag_at(object->diag, node, "'socket' is longer than %d bytes, the system's limit",
@@ -138,21 +152,9 @@ void check_frontend(const struct object *object, const struct config *config,
         diag_at(object->diag, key, "frontend '%s' needs 'backend' or 'routes'", frontend->name);
 }
 
-static void check_endpoint(const struct object *object, const char *address, bool listening,
-                           struct endpoint *endpoint)
-{
-    const struct node *node = object_from(object, "address");
-    if (!node || !address)
-        return;
-    endpoint_parse(span_str(address), listening, endpoint);
-    struct span quoted = diag_quote(span_str(address));
-    if (endpoint->kind == ENDPOINT_BAD)
-        diag_at(object->diag, node, "bad address '%.*s': %s", SPAN_ARG(quoted), endpoint->error);
-}
-
 void check_listen(const struct object *object, struct config_listen *listen)
 {
-    check_endpoint(object, listen->opt.address, true, &listen->endpoint);
+    check_endpoint(object, "address", listen->opt.address, true, &listen->endpoint);
 }
 
 void check_route(const struct object *object, const struct config *config,
@@ -288,5 +290,5 @@ void check_backend(struct object *object, struct config_backend *backend)
 
 void check_server(const struct object *object, struct config_server *server)
 {
-    check_endpoint(object, server->opt.address, false, &server->endpoint);
+    check_endpoint(object, "address", server->opt.address, false, &server->endpoint);
 }

@@ -12,7 +12,8 @@
 /* A name of a frontend, backend or server. `what` says of which. */
 bool check_name(struct diag *diag, const struct node *place, struct span name, const char *what);
 
-void check_admin(const struct object *object, const struct admin_options *opt);
+void check_admin(const struct object *object, const struct admin_options *opt,
+                 struct endpoint *http);
 void check_log(const struct object *object, const struct log_options *opt);
 
 /* config.backends must be complete; `key` is the frontend's name in the file. */

@@ -222,7 +222,6 @@ static const struct {
     const struct section *section;
     const char *path;
 } later[] = {
-    {&section_admin, "http"},  {&section_admin, "actions"},
     {&section_listen, "tls"},  {&section_listen, "accept_proxy"},
     {&section_backend, "tls"}, {&section_backend, "handshake_rate"},
 };
