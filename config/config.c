@@ -11,6 +11,8 @@
 #include "config/config.h"
 
 #include "base/mem.h"
+#include "base/rand.h"
+#include "base/tag.h"
 #include "config/check.h"
 
 #include <errno.h>
@@ -137,6 +139,46 @@ static void read_servers(struct reading *reading, struct config_backend *backend
         diag_at(reading->diag, servers, "backend '%s' has no servers", backend->name);
 }
 
+struct tagged {
+    uint64_t tag;
+    const char *name;
+    const struct node *node;
+};
+
+static int by_tag(const void *a, const void *b)
+{
+    const struct tagged *x = a, *y = b;
+    if (x->tag != y->tag)
+        return x->tag < y->tag ? -1 : 1;
+    return x->node->line - y->node->line;
+}
+
+/* sid.mode tag: two servers of one tag could not be told apart. */
+static void check_server_tags(struct reading *reading, const struct config_backend *backend,
+                              const struct node *servers)
+{
+    if (backend->opt.sid_mode != SID_TAG || backend->server_count == 0)
+        return;
+    bool list = servers->kind == NODE_LIST;
+    struct tagged *tags = mem_must_alloc((backend->server_count + 1) * sizeof *tags);
+    size_t count = 0;
+    for (size_t i = 0; i < servers->count && count < backend->server_count; i++) {
+        if (!list && key_is_private(servers->keys[i]))
+            continue;
+        const char *name = backend->servers[count].name;
+        const struct node *node = list ? servers->items[i] : servers->keys[i];
+        tags[count++] = (struct tagged){tag_of_name(span_str(name)), name, node};
+    }
+    qsort(tags, count, sizeof *tags, by_tag);
+    for (size_t i = 1; i < count; i++)
+        if (tags[i].tag == tags[i - 1].tag && strcmp(tags[i].name, tags[i - 1].name) != 0)
+            diag_at(reading->diag, tags[i].node,
+                    "with 'sid.mode: tag', server '%.60s' would have the same tag as '%.60s'; "
+                    "rename one of them",
+                    tags[i].name, tags[i - 1].name);
+    free(tags);
+}
+
 /* ---- backends ---------------------------------------------------------------------------------
  */
 
@@ -154,6 +196,7 @@ static void read_backend(struct reading *reading, const struct node *key, const 
     object_finish(&object, key, "a backend");
     check_backend(&object, backend);
     read_servers(reading, backend, key, node_get(value, "servers"));
+    check_server_tags(reading, backend, node_get(value, "servers"));
 }
 
 /* ---- frontends --------------------------------------------------------------------------------

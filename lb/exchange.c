@@ -66,7 +66,7 @@ void exchange_note_line(struct exchange *x, const struct head *head, const char 
 
 static bool counts_as_loose(const struct exchange *x)
 {
-    return !x->has_sid;
+    return !x->has_sid || (x->owned && !x->hold.held);
 }
 
 void exchange_join(struct exchange *x, struct server *server)
@@ -87,6 +87,14 @@ static void poll_over(struct exchange *x)
     if (!x->counted_poll)
         return;
     x->counted_poll = false;
+void exchange_tighten(struct exchange *x)
+{
+    if (!x->loose)
+        return;
+    x->loose = false;
+    atomic_fetch_sub_explicit(&x->server->loose, 1, memory_order_relaxed);
+}
+
     flow_count(x->flow, COUNTER_SIO_POLLING_NOW, -1);
     atomic_fetch_sub_explicit(&x->flow->worker->polls_now, 1, memory_order_relaxed);
 }
@@ -335,3 +343,5 @@ void exchange_end(struct exchange *x, enum end_reason reason, bool reuse)
     flow_count(flow, COUNTER_EXCHANGES_NOW, -1); /* its server's share went with exchange_leave */
     exchange_free(x);
 }
+    if (x->sid)
+        pool_give_back(&worker->lines, x->sid);

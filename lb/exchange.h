@@ -7,6 +7,7 @@
  *   flow.c       states, deadlines, the client connection's events, the end of everything
  *   request.c    head → route → body gathered → owner or balance → queue → server connection →
  * request sent response.c   response head → what it teaches → body relayed → exchange complete
+ *   sids.c       handshakes that get a tag, sessions that other balancers opened
  *   tunnel.c     after 101
  *
  * A flow has an exchange from a request's first complete head until its response is handed over, a
@@ -125,10 +126,14 @@ struct exchange {
     bool server_keeps : 1;
     bool response_chunked : 1; /* towards the client */
     uint16_t status;
+    bool held_back : 1; /* head and body so far lie in `watched`: its sid gets a tag */
     struct body response;
     uint32_t seen; /* how far the response head was searched for its end */
     enum watch watch;
-    struct buf watched;                 /* body bytes so far, while watching */
+    struct buf watched;                 /* body bytes so far, while watching or held back */
+    uint32_t tag_head;                  /* held back: bytes of the head before them */
+    uint16_t sid_len;
+    char *sid; /* while its owner named itself and the table does not know it: LINE_LONG bytes */
     const struct server *cookie_server; /* that the request's cookie named */
 
     /* times, CLOCK_MONOTONIC µs; 0 = not reached */
@@ -228,6 +233,8 @@ void request_read(struct flow *flow);                     /* bytes came in IDLE 
 void request_choose(struct exchange *x, bool from_queue); /* owner or balance; then connect */
 /* The try failed; another one if that can lose nothing, else the end. */
 void request_failed(struct exchange *x, enum end_reason reason);
+/* Its sid is in the table now: it counts there, no longer as loose. */
+void exchange_tighten(struct exchange *x);
 /* Fills worker->head and worker->eio again from the head that is kept. */
 bool request_parse_again(struct exchange *x);
 void request_forget_head(struct exchange *x); /* no further try: the client's buffer goes back */
@@ -258,3 +265,19 @@ void tunnel_client_eof(struct tunnel *tunnel);
 void tunnel_kick(struct tunnel *tunnel); /* Close 1012 on the next frame boundary */
 
 #endif
+/* The head (in worker->head, bytes at base) goes into the client's out buffer, its length longer by
+ * `grown`. False: no memory. */
+bool response_write_head(struct exchange *x, const char *base, size_t grown);
+/* The next bytes of the body. False: the client is gone, or no memory. */
+bool response_send(struct exchange *x, const struct span *parts, size_t count);
+
+/* ---- sids.c ---- */
+void sids_note(struct exchange *x);  /* the owner is known; worker->eio is this request's */
+void sids_confirm(struct exchange *x, uint16_t status); /* a final head, or 101, came */
+void sids_learn(struct exchange *x, const struct eio_handshake *handshake);
+/* A final head came (in worker->head, bytes at base). True: it was kept, every piece of the body
+ * goes to sids_take, and sids_release follows if it is still held back at the body's end. */
+bool sids_hold_back(struct exchange *x, const char *base);
+bool sids_take(struct exchange *x, struct span piece); /* false: as response_send */
+bool sids_release(struct exchange *x);                 /* as it came; false: the same */
+

@@ -9,6 +9,8 @@
  */
 #include "lb/exchange.h"
 
+#include "lb/farewell.h"
+#include "lb/sidname.h"
 enum { FIRST_MS = 500 }; /* for the first request of a connection, once a stop has begun */
 
 void flow_begin_stop(struct worker *worker)
@@ -48,7 +50,7 @@ size_t flow_kick(struct worker *worker, size_t n)
     {
         struct flow *flow = container_of(node, struct flow, node);
         bool tunnel = flow->state == FLOW_TUNNEL && !flow->tunnel->kick;
-        if (!tunnel && !flow_holds_poll(flow))
+        if (!tunnel && (!flow_holds_poll(flow) || flow_poll_moves_on(flow)))
             continue;
         left++;
         if (left > n)
@@ -70,6 +72,15 @@ void flow_end_all(struct worker *worker)
             flow_close(flow, false);
         else
             flow_end_status(flow, END_KICKED, 0, NULL);
+/*
+ * A poll of a session that any balancer can serve need not be kicked in a graceful stop: its server
+ * answers it within a ping interval, and the next one comes in somewhere else.
+ */
+static bool flow_poll_moves_on(const struct flow *flow)
+{
+    return flow_holds_poll(flow) && flow->exchange->owned && sidname_used(flow->exchange->backend);
+}
+
     }
 }
 
@@ -94,3 +105,5 @@ void flow_place_free(struct worker *worker, struct backend *backend)
     if (first)
         request_choose(container_of(first, struct exchange, queue_node), true);
 }
+        else if (flow_poll_moves_on(flow)) // it was spared, but did not end in time
+            flow_end_status(flow, END_KICKED, flow->exchange->legacy ? 0 : 200, NULL);

@@ -336,6 +336,7 @@ static bool may_try_again(const struct exchange *x)
 }
 
 static void try_again(struct exchange *x, enum end_reason reason, bool same_server)
+        sids_note(x);
 {
     struct flow *flow = x->flow;
     struct server *server = x->server;

@@ -39,6 +39,7 @@ static bool write_head(struct exchange *x)
                               : worker->head.content_length,
     };
     sticky_edit_request(x->backend, &edit.cookie);
+    sticky_untag_request(x->backend, &worker->eio, &worker->head, base, &edit);
     size_t room = worker->head.bytes * 2 + HEADERS_SLACK;
     if (!buf_reserve(up->shelf, &up->out, room))
         return false;

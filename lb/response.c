@@ -26,16 +26,6 @@ static struct exchange *exchange_of(struct conn *conn)
 
 /* ---- what is learned as the body passes ---- */
 
-static void learn_found(struct exchange *x, const struct eio_handshake *handshake)
-{
-    int64_t lifetime = 0;
-    if (handshake->ping_interval_ms > 0 && handshake->ping_timeout_ms > 0)
-        lifetime = handshake->ping_interval_ms + handshake->ping_timeout_ms;
-    sidmap_bind(x->backend->sids, span_of(handshake->sid, handshake->sid_len), x->server->sid_id,
-                lifetime, x->flow->worker->loop.now_ms);
-    flow_count(x->flow, COUNTER_SIO_HANDSHAKES, 1);
-}
-
 static void watch_handshake(struct exchange *x, struct span body, struct span piece)
 {
     struct eio_handshake handshake;
@@ -47,7 +37,7 @@ static void watch_handshake(struct exchange *x, struct span body, struct span pi
     case EIO_PARSE_MORE:
         return;
     case EIO_PARSE_FOUND:
-        learn_found(x, &handshake);
+        sids_learn(x, &handshake);
         break;
     case EIO_PARSE_NOT:
         flow_count(x->flow, COUNTER_SIO_UNLEARNED, 1);
@@ -103,7 +93,7 @@ static enum watch watch_for(const struct exchange *x, const struct head *head)
 {
     if (x->handshake && (x->polling || x->legacy) && head->status == 200)
         return WATCH_HANDSHAKE;
-    if (x->hold.held && (head->status == 400 || (x->legacy && head->status == 200)))
+    if ((x->hold.held || x->owned) && (head->status == 400 || (x->legacy && head->status == 200)))
         return WATCH_UNKNOWN;
     if (x->held_poll && x->hold.held && head->status == 200 && head->framing == FRAMING_LENGTH &&
         head->content_length <= 3)
@@ -131,20 +121,35 @@ static void response_done(struct exchange *x)
 
 /* ---- the body ---- */
 
-/* Hands one piece to the client; chunked ones gather in `out` and leave with the flush. False: the
- * client is gone. */
-static bool send_piece(struct exchange *x, struct span piece)
+/* Chunks gather in `out` and leave with the flush. */
+bool response_send(struct exchange *x, const struct span *parts, size_t count)
 {
     struct conn *client = &x->flow->client;
     if (x->watch != WATCH_NOTHING)
         watch(x, piece);
     if (!x->response_chunked)
-        return conn_write(client, &piece, 1) != IO_FAILED;
+        return conn_write(client, parts, count) != IO_FAILED;
     char size[CHUNKED_HEAD_MAX];
-    size_t n = chunked_write_head(piece.len, size);
-    return buf_append(client->shelf, &client->out, span_of(size, n)) &&
-           buf_append(client->shelf, &client->out, piece) &&
-           buf_append(client->shelf, &client->out, SPAN("\r\n"));
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
+    if (len == 0)
+        return true; /* an empty chunk would be the last one */
+    size_t n = chunked_write_head(len, size);
+    bool fits = buf_append(client->shelf, &client->out, span_of(size, n));
+    for (size_t i = 0; i < count && fits; i++)
+        fits = buf_append(client->shelf, &client->out, parts[i]);
+    return fits && buf_append(client->shelf, &client->out, SPAN("\r\n"));
+}
+
+/* Hands one piece to the client. False: the client is gone. */
+static bool send_piece(struct exchange *x, struct span piece)
+{
+    if (x->held_back)
+        return sids_take(x, piece);
+    if (x->watch != WATCH_NOTHING)
+        watch(x, piece);
+    return response_send(x, &piece, 1);
 }
 
 /* Why body reading stopped. */
@@ -197,7 +202,8 @@ static void response_wait(struct exchange *x)
         flow->progress = client->sent;
         flow_deadline(flow, x->frontend->config->opt.timeout_client_ms, END_CLIENT_STALLED);
     } else {
-        flow_deadline(flow, x->backend->config->opt.timeout_response_ms, END_RESPONSE_STALLED);
+        flow_deadline(flow, x->backend->config->opt.timeout_response_ms,
+                      x->answered ? END_RESPONSE_STALLED : END_RESPONSE_TIMEOUT);
     }
 }
 
@@ -208,6 +214,8 @@ static void response_relay(struct exchange *x)
     struct flow *flow = x->flow;
     struct conn *client = &flow->client;
     enum step step = STEP_DONE;
+    if (step == STEP_DONE && x->held_back && !sids_release(x))
+        step = STEP_CLIENT_GONE;
     if (!x->response.done)
         step = x->response.framing == FRAMING_CHUNKED ? relay_chunks(x) : relay_plain(x);
     if (step == STEP_DONE && x->response_chunked &&
@@ -225,7 +233,7 @@ static void response_relay(struct exchange *x)
     case STEP_BAD:
         log_info("response body refused: %s server=%s/%s", x->response.chunked.error,
                  x->backend->name, x->server->name);
-        flow_end(flow, END_SERVER_GONE_BODY);
+        flow_end(flow, x->answered ? END_SERVER_GONE_BODY : END_RESPONSE_BAD);
         return;
     case STEP_CLIENT_GONE:
         flow_end(flow, END_CLIENT_GONE_DATA);
@@ -244,12 +252,17 @@ void response_drained(struct exchange *x)
 
 /* ---- the head ---- */
 
-static void decide_framing(struct exchange *x, const struct head *head, struct response_edit *edit)
+static void note_framing(struct exchange *x, const struct head *head)
 {
     x->response.framing = head->framing;
     x->response.left = head->content_length;
     x->response.done = head->framing == FRAMING_NONE ||
                        (head->framing == FRAMING_LENGTH && head->content_length == 0);
+}
+
+static void decide_framing(struct exchange *x, const struct head *head, size_t grown,
+                           struct response_edit *edit)
+{
     if (head->framing == FRAMING_CHUNKED)
         chunked_init(&x->response.chunked);
     bool unknown_length = head->framing == FRAMING_CHUNKED || head->framing == FRAMING_UNTIL_CLOSE;
@@ -259,12 +272,11 @@ static void decide_framing(struct exchange *x, const struct head *head, struct r
     edit->framing = x->response_chunked ? FRAMING_CHUNKED
                     : unknown_length    ? FRAMING_UNTIL_CLOSE
                                         : head->framing;
-    edit->content_length = head->content_length;
+    edit->content_length = head->content_length + grown;
     edit->has_content_length = head->has_content_length;
 }
 
-/* Writes the response's head into the client's out buffer. False: no memory. */
-static bool write_head(struct exchange *x, const char *base)
+bool response_write_head(struct exchange *x, const char *base, size_t grown)
 {
     struct flow *flow = x->flow;
     struct worker *worker = flow->worker;
@@ -272,7 +284,7 @@ static bool write_head(struct exchange *x, const char *base)
     const struct head *head = &worker->head;
     char cookie[512];
     struct response_edit edit = {.to_minor = x->minor_0 ? 0 : 1};
-    decide_framing(x, head, &edit);
+    decide_framing(x, head, grown, &edit);
     x->client_keeps = x->client_keeps && x->request.done && !x->request_broken &&
                       exchange_more_may_follow(x) && !worker->stopping;
     edit.close = !x->client_keeps;
@@ -284,7 +296,8 @@ static bool write_head(struct exchange *x, const char *base)
     size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end,
                                       buf_space(&client->out));
     client->out.end += (uint32_t)n;
-    return n > 0;
+    x->answered = n > 0;
+    return x->answered;
 }
 
 /* A final response's head is in worker->head. */
@@ -300,11 +313,12 @@ static void response_begin(struct exchange *x)
     x->watch = watch_for(x, head);
     if (x->head_kept)
         request_forget_head(x);
-    if (!write_head(x, base)) {
+    note_framing(x, head);
+    sids_confirm(x, head->status);
+    if (!sids_hold_back(x, base) && !response_write_head(x, base, 0)) {
         flow_end(flow, END_NO_MEMORY);
         return;
     }
-    x->answered = true;
     conn_consume(up, head->bytes);
     response_relay(x);
 }
@@ -351,9 +365,11 @@ static bool response_head(struct exchange *x)
 {
     const struct head *head = &x->flow->worker->head;
     if (head->status == 101) {
-        if (x->upgrade && head->upgrade_websocket)
-            tunnel_start(x);
-        else
+            return false;
+        }
+        sids_confirm(x, 101);
+        tunnel_start(x);
+        if (!x->upgrade || !head->upgrade_websocket) {
             response_bad(x, "101 that nobody asked for");
         return false;
     }
@@ -401,7 +417,7 @@ static void server_bytes(struct conn *conn)
     struct exchange *x = exchange_of(conn);
     if (x->flow->state != FLOW_RELAY)
         return; /* a server that speaks before it was asked: judged when the request is out */
-    if (x->answered)
+    if (x->answered || x->held_back)
         response_relay(x);
     else
         response_read_head(x);
@@ -417,14 +433,15 @@ static void server_drained(struct conn *conn)
 static void server_gone(struct exchange *x, bool reset)
 {
     struct flow *flow = x->flow;
-    if (!x->answered) {
-        request_failed(x, END_SERVER_GONE_HEAD);
-        return;
-    }
-    if (x->response.framing == FRAMING_UNTIL_CLOSE && !reset) {
+    bool ends_so = (x->answered || x->held_back) && x->response.framing == FRAMING_UNTIL_CLOSE;
+    if (ends_so && !reset) {
         x->response.done = true;
         x->server_keeps = false;
         response_relay(x);
+        return;
+    }
+    if (!x->answered) {
+        request_failed(x, END_SERVER_GONE_HEAD);
         return;
     }
     flow_end(flow, END_SERVER_GONE_BODY);

@@ -71,6 +71,10 @@ struct backend {
 
 /* May it be given any request (of a session that it owns)? Up or unchecked, and not in maint. */
 static inline bool server_alive(const struct server *server)
+    _Atomic int moving; /* enum move_reason: sessions are being moved away; a new one that a cookie
+                           leads here goes elsewhere meanwhile */
+    _Atomic int64_t sid_lifetime_ms; /* without slack, of the session it opened last; 0: none yet */
+    _Atomic bool sid_misnamed; /* sid.mode prefix: said once that its sids lack its name */
 {
     return atomic_load_explicit(&server->health, memory_order_relaxed) != SERVER_DOWN &&
            atomic_load_explicit(&server->admin, memory_order_relaxed) != SERVER_MAINT;

@@ -17,6 +17,7 @@
 
 #include "base/rand.h"
 #include "lb/balance.h"
+#include "lb/sidname.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -51,9 +52,15 @@ static struct server *sid_cookie_owner(struct backend *backend, struct span valu
     char sid[SIDMAP_KEY_MAX];
     size_t len;
     struct sid_found found;
+    struct server *named;
 
-    if (!span_percent_decode(value, false, sid, sizeof(sid), &len) ||
-        !sidmap_peek(backend->sids, span_of(sid, len), now_ms, &found))
+    if (sidname_owner(backend, value, &named) == SIDNAME_SERVER)
+        return named;
+    if (!span_percent_decode(value, false, sid, sizeof(sid), &len))
+        return NULL;
+    if (sidname_owner(backend, span_of(sid, len), &named) == SIDNAME_SERVER)
+        return named;
+    if (!sidmap_peek(backend->sids, span_of(sid, len), now_ms, &found))
         return NULL;
     return backend_server_by_sid_id(backend, found.server_id);
 }
@@ -94,21 +101,48 @@ static struct server *value_owner(struct backend *backend, struct span value, in
 struct server *sticky_cookie_server(struct backend *backend, const struct head *head,
                                     const char *base, int64_t now_ms)
 {
-    struct span name = span_str(backend->config->opt.cookie_name);
     struct span value;
 
+    if (!find_cookie(head, base, span_str(backend->config->opt.cookie_name), &value))
+/* The value of the request's cookie of that name; false: none, or it is empty. */
+static bool find_cookie(const struct head *head, const char *base, struct span name,
+                        struct span *value)
+{
     if (!head_field(head, HEADER_COOKIE) || name.len == 0)
-        return NULL;
+        return false;
     for (size_t i = head->first[HEADER_COOKIE] - 1u; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
-        if (field->id != HEADER_COOKIE || !cookie_find(slice_of(base, field->value), name, &value))
-            continue;
-        return value.len > 0 ? value_owner(backend, value, now_ms) : NULL;
+        if (field->id == HEADER_COOKIE && cookie_find(slice_of(base, field->value), name, value))
+            return value->len > 0;
     }
-    return NULL;
+    return false;
 }
 
-/* True when the sid decides. */
+        return NULL;
+    return value_owner(backend, value, now_ms);
+}
+
+/* The table knows the sid, and holds its entry now. */
+static void take_found(struct backend *backend, const struct sid_found *found,
+                       struct sticky_owner *out)
+{
+    out->server = backend_server_by_sid_id(backend, found->server_id);
+    out->lifetime_ms = found->lifetime_ms;
+    out->created_ms = found->created_ms;
+    out->kick = found->kick;
+}
+
+/* Nobody here saw its handshake: it lives about as long as others of its server. */
+static int64_t guess_lifetime(const struct server *server)
+{
+    int64_t ms = atomic_load_explicit(&server->sid_lifetime_ms, memory_order_relaxed);
+    return (ms > 0 ? ms : SIDMAP_DEFAULT_LIFETIME_MS) + SIDMAP_SLACK_MS;
+}
+
+/*
+ * True when the sid decides. What it says itself comes before the table; the table then only counts
+ * and remembers its lifetime.
+ */
 static bool find_by_sid(struct backend *backend, const struct eio_request *eio, int64_t now_ms,
                         struct sticky_owner *out)
 {
@@ -116,16 +150,21 @@ static bool find_by_sid(struct backend *backend, const struct eio_request *eio, 
 
     if (eio->kind != EIO_SESSION)
         return false;
-    if (eio->sid_too_long ||
-        !sidmap_hold(backend->sids, eio_sid(eio), now_ms, &found, &out->hold)) {
+    bool known = !eio->sid_too_long &&
+                 sidmap_hold(backend->sids, eio_sid(eio), now_ms, &found, &out->hold);
+    enum sidname_answer said = sidname_owner(backend, eio_sid(eio), &named);
+    if (!known && said == SIDNAME_NOTHING) {
         out->sid_missed = true;
         return false;
+    struct server *named = NULL;
     }
     out->by = STICKY_SID;
-    out->server = backend_server_by_sid_id(backend, found.server_id);
-    out->lifetime_ms = found.lifetime_ms;
-    out->created_ms = found.created_ms;
-    out->kick = found.kick;
+    if (known)
+        take_found(backend, &found, out);
+    if (named) {
+        out->server = named;
+        out->lifetime_ms = known ? out->lifetime_ms : guess_lifetime(named);
+    }
     out->answer = out->server && server_alive(out->server) ? STICKY_OWNER : STICKY_DEAD;
     if (out->answer == STICKY_DEAD)
         sidmap_release(backend->sids, &out->hold, now_ms);
@@ -192,6 +231,20 @@ static void learn_cookies(struct backend *backend, const struct server *server,
     struct span wanted = span_str(backend->config->opt.cookie_name);
     struct span name, value;
     char digest[DIGEST_SIZE];
+void sticky_untag_request(const struct backend *backend, const struct eio_request *eio,
+                          const struct head *head, const char *base, struct request_edit *edit)
+{
+    struct span value, rest;
+    uint64_t tag;
+
+    if (!sidname_tags(backend))
+        return;
+    edit->untag = eio_sid_place(eio);
+    if (edit->cookie.change == COOKIE_KEEP && edit->cookie.name.len > 0 &&
+        find_cookie(head, base, edit->cookie.name, &value) && eio_tag_split(value, &tag, &rest))
+        edit->cookie.change = COOKIE_STRIP_PREFIX; /* a tag has the form of one */
+}
+
 
     if (!backend->cookies || !head_field(head, HEADER_SET_COOKIE))
         return;
@@ -241,7 +294,14 @@ void sticky_edit_response(struct backend *backend, struct server *server,
         edit->set_cookie.change = SET_COOKIE_REPLACE;
         break;
     case COOKIE_LEARN:
-        learn_cookies(backend, server, head, base, now_ms);
+        if (sidname_tags(backend)) {
+            /* What is remembered here would be unknown at the next balancer: tagged as a sid is. */
+            tag_write(tag_of_hash(server->name_hash), text);
+            edit->set_cookie.change = SET_COOKIE_PREFIX;
+            edit->set_cookie.server = span_of(text, TAG_LEN);
+        } else {
+            learn_cookies(backend, server, head, base, now_ms);
+        }
         break;
     }
 }

@@ -35,6 +35,10 @@ void sticky_find(struct backend *backend, const struct eio_request *eio, const s
 /* What the request to `server` needs done to its cookies (insert: ours is removed; prefix: our prefix is taken off). */
 void sticky_edit_request(const struct backend *backend, struct cookie_edit *edit);
 
+/* sid.mode tag: takes the tag off the request's sid, and off its cookie when that has one; after sticky_edit_request. */
+void sticky_untag_request(const struct backend *backend, const struct eio_request *eio,
+                          const struct head *head, const char *base, struct request_edit *edit);
+
 /*
  * What the response from `server` needs done to its cookies, and what it teaches: with mode learn every Set-Cookie of that name is bound.
  * text is scratch of at least 512 bytes for an inserted cookie. client_had: the server that the request's own cookie named (insert adds none then), or NULL.

@@ -105,14 +105,18 @@ static const uint64_t forwarded_ids = BIT(HEADER_X_FORWARDED_PROTO) | BIT(HEADER
                                       BIT(HEADER_X_FORWARDED_PORT) | BIT(HEADER_X_REAL_IP) |
                                       BIT(HEADER_X_REQUEST_ID) | BIT(HEADER_FORWARDED);
 
-static void put_target(struct writer *w, const struct head *head, const char *base)
+static void put_target(struct writer *w, const struct head *head, const char *base,
+                       enum eio_sid_place untag)
 {
     if (head->target_is_root) {
         // RFC 9112 §3.2.4: OPTIONS for a whole server, in its absolute form.
         bool asterisk = head->method == METHOD_OPTIONS && head->target.len == 0;
         put(w, asterisk ? SPAN("*") : SPAN("/"));
     }
-    put(w, slice_of(base, head->target));
+    if (untag == EIO_SID_NOWHERE)
+        put(w, slice_of(base, head->target));
+    else if (has_room(w, head->target.len))
+        w->at += eio_untag_target(slice_of(base, head->target), untag, w->at);
 }
 
 static void put_request_line(struct writer *w, const struct head *head, const char *base,
@@ -120,7 +124,7 @@ static void put_request_line(struct writer *w, const struct head *head, const ch
 {
     put(w, slice_of(base, head->method_text));
     put(w, SPAN(" "));
-    put_target(w, head, base);
+    put_target(w, head, base, edit->untag);
     put(w, SPAN(" HTTP/1.1\r\n"));
     put_line(w, SPAN("Host: "),
              head->host.len > 0 ? slice_of(base, head->host) : edit->default_host);

@@ -9,6 +9,7 @@
 #define LIMPET_PROTO_HEADERS_H
 
 #include "proto/cookie.h"
+#include "proto/engineio_tag.h"
 #include "proto/head.h"
 
 /* Room that an edit may need beyond the original head's bytes, apart from the spans given in it. */
@@ -28,6 +29,7 @@ struct request_edit {
     enum framing framing; /* what follows: NONE, LENGTH or CHUNKED */
     uint64_t content_length;
     struct cookie_edit cookie;
+    enum eio_sid_place untag; /* where the target has a sid whose tag comes off */
     struct span default_host; /* Host towards the server when the client named none (HTTP/1.0) */
 };
 

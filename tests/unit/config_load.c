@@ -185,6 +185,27 @@ static void test_merges(void **state)
     problems_free(&problems);
 }
 
+static void test_servers_of_one_tag(void **state)
+{
+    (void)state;
+    const char *file = "frontends: {main: {listen: \":8080\", backend: chat}}\n"
+                       "backends:\n"
+                       "  chat:\n"
+                       "    sid: {mode: %s}\n"
+                       "    servers:\n"
+                       "      app332800: 127.0.0.1:1\n"
+                       "      app2: 127.0.0.1:2\n"
+                       "      app1743200: 127.0.0.1:3\n";
+    char text[400];
+    size_t len = (size_t)snprintf(text, sizeof text, file, "tag");
+    expect(
+        span_of(text, len), 8, 7,
+        "with 'sid.mode: tag', server 'app1743200' would have the same tag as 'app332800'; rename "
+        "one of them");
+    len = (size_t)snprintf(text, sizeof text, file, "prefix");
+    expect_good(span_of(text, len));
+}
+
 static void test_unreadable_files(void **state)
 {
     (void)state;
@@ -248,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_too_many_anchors),
         cmocka_unit_test(test_many_problems_are_bounded),
         cmocka_unit_test(test_merges),
+        cmocka_unit_test(test_servers_of_one_tag),
         cmocka_unit_test(test_unreadable_files),
         cmocka_unit_test(test_problems_are_shown),
     };

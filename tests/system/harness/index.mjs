@@ -9,6 +9,7 @@ import {ms} from './timing.mjs';
 import {merge} from './yaml.mjs';
 
 export * from './admin.mjs';
+export * from './alternate.mjs';
 export * from './clients.mjs';
 export * from './limpet.mjs';
 export * from './polling.mjs';
@@ -17,6 +18,7 @@ export * from './raw.mjs';
 export * from './redis.mjs';
 export * from './servers.mjs';
 export * from './timing.mjs';
+export * from './traps.mjs';
 export * from './yaml.mjs';
 
 /*

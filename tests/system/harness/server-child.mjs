@@ -89,11 +89,15 @@ async function listen() {
   for (const key of ['path', 'pingInterval', 'pingTimeout', 'perMessageDeflate', 'httpCompression', 'transports', 'allowEIO3',
     'cookie', 'cors', 'maxHttpBufferSize', 'upgradeTimeout', 'connectionStateRecovery', 'serveClient', 'origins'])
     if (options[key] !== undefined) engine[key] = options[key];
-  if (version === 0) return require('server0').listen(server, {
-    'log level': 0, 'flash policy server': false, 'browser client': false,
-    transports: options.transports ?? ['websocket', 'htmlfile', 'xhr-polling', 'jsonp-polling'],
-    ...(options.resource ? {resource: options.resource} : {}), ...options.legacy,
-  });
+  if (version === 0) {
+    const manager = require('server0').listen(server, {
+      'log level': 0, 'flash policy server': false, 'browser client': false,
+      transports: options.transports ?? ['websocket', 'htmlfile', 'xhr-polling', 'jsonp-polling'],
+      ...(options.resource ? {resource: options.resource} : {}), ...options.legacy,
+    });
+    if (options.generateId) manager.generateId = () => new Function('server', `return (${options.generateId})`)(name);
+    return manager;
+  }
   const module = require(`server${version}`);
   const made = version >= 3 ? new module.Server(server, engine) : module(server, engine);
   if (options.generateId) {
