@@ -198,6 +198,9 @@ static enum written client_write(struct client *client)
         if (result == IO_WANT_WRITE)
             return WRITTEN_SOME;
     }
+    // A head without a body has gone nowhere yet.
+    if (buf_len(&client->conn.out) > 0 && conn_flush(&client->conn) == IO_FAILED)
+        return WRITTEN_FAILED;
     if (buf_len(&client->conn.out) > 0)
         return WRITTEN_SOME;
     block_unref(block);
