@@ -240,18 +240,20 @@ void sidmap_release(struct sidmap *map, struct sid_hold *hold, int64_t now_ms)
     shard_unlock(&shard);
 }
 
-void sidmap_drop(struct sidmap *map, struct sid_hold *hold)
+bool sidmap_drop(struct sidmap *map, struct sid_hold *hold)
 {
     if (!hold->held)
-        return;
+        return false;
     hold->held = false;
     struct shard shard = shard_view(map->table, hold->shard);
 
     shard_lock(&shard);
     const struct slot *slot = &shard.slots[hold->slot];
-    if (slot_is_entry(slot) && slot->generation == hold->generation)
+    bool there = slot_is_entry(slot) && slot->generation == hold->generation;
+    if (there)
         shard_drop(&shard, hold->slot);
     shard_unlock(&shard);
+    return there;
 }
 
 bool sidmap_peek(struct sidmap *map, struct span sid, int64_t now_ms, struct sid_found *found)
