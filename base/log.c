@@ -60,6 +60,11 @@ void log_setup(const char *program, enum log_level level, enum log_format format
     atomic_store_explicit(&setup.journal, stderr_is_journal(), memory_order_relaxed);
 }
 
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&setup.level, level, memory_order_relaxed);
+}
+
 bool log_enabled(enum log_level level)
 {
     return level <= atomic_load_explicit(&setup.level, memory_order_relaxed);

@@ -19,6 +19,7 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 /* Text: "2026-11-21T20:00:00.123Z warning: sentence key=value"; without time when stderr is the
  * journal. */
 void log_setup(const char *program, enum log_level level, enum log_format format);
+void log_set_level(enum log_level level); /* any time */
 bool log_enabled(enum log_level level);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -432,7 +432,7 @@ static void read_file(struct reading *reading, const struct node *root)
     read_version(reading, root);
     read_section(reading, root, &section_process, &object, &config->process);
     read_section(reading, root, &section_admin, &object, &config->admin);
-    check_admin(&object, &config->admin);
+    check_admin(&object, &config->admin, &config->admin_http);
     read_section(reading, root, &section_log, &object, &config->log);
     check_log(&object, &config->log);
     read_defaults(reading, root);
@@ -473,6 +473,7 @@ struct config *config_load_text(const char *name, struct span text, struct probl
     diag_init(&diag, problems, text);
     struct config *config = mem_must_alloc(sizeof *config);
     config->file = mem_must_copy(name);
+    config->checksum = hash_stable(text);
     if (text.len > LOAD_BYTES_MAX)
         diag_add(&diag, 0, 0, "the file is larger than 1 MiB");
     else
@@ -484,22 +485,33 @@ struct config *config_load_text(const char *name, struct span text, struct probl
     return NULL;
 }
 
-struct config *config_load_file(const char *path, struct problems *problems)
+char *config_read_file(const char *path, size_t *len, struct problems *problems)
 {
     enum { ROOM = LOAD_BYTES_MAX + 4 + 1 }; /* a byte order mark may come on top */
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     char *text = mem_must_alloc(ROOM);
-    size_t len = file ? fread(text, 1, ROOM, file) : 0;
-    struct config *config = NULL;
-    if (!file || ferror(file)) {
+    *len = file ? fread(text, 1, ROOM, file) : 0;
+    bool failed = !file || ferror(file);
+    if (failed) {
         struct diag diag;
         diag_init(&diag, problems, SPAN_NONE);
         diag_add(&diag, 0, 0, "cannot be read: %s", strerror(errno));
-    } else {
-        config = config_load_text(path, span_of(text, len), problems);
     }
     if (file && file != stdin)
         fclose(file);
+    if (!failed)
+        return text;
+    free(text);
+    return NULL;
+}
+
+struct config *config_load_file(const char *path, struct problems *problems)
+{
+    size_t len;
+    char *text = config_read_file(path, &len, problems);
+    struct config *config = NULL;
+    if (text)
+        config = config_load_text(path, span_of(text, len), problems);
     free(text);
     return config;
 }
@@ -531,6 +543,10 @@ void config_free(struct config *config)
 {
     if (!config)
         return;
+    if (config->shared > 0) {
+        config->shared--;
+        return;
+    }
     for (size_t i = 0; i < config->frontend_count; i++)
         frontend_free(&config->frontends[i]);
     for (size_t i = 0; i < config->backend_count; i++)

@@ -63,9 +63,12 @@ struct config_backend {
 };
 
 struct config {
-    char *file; /* as given, for messages */
+    char *file;        /* as given, for messages */
+    uint64_t checksum; /* of its text */
+    unsigned shared;   /* owners beside the first: each calls config_free */
     struct process_options process;
     struct admin_options admin;
+    struct endpoint admin_http; /* of admin.http, when that is given */
     struct log_options log;
     struct config_frontend *frontends;
     size_t frontend_count;
@@ -91,7 +94,17 @@ struct problems {
 struct config *config_load_text(const char *name, struct span text, struct problems *problems);
 /* Reads the file (at most 1 MiB), or stdin for "-". */
 struct config *config_load_file(const char *path, struct problems *problems);
+/* Its bytes alone, for somebody who shall load the same text; the caller frees them. NULL: *problems
+ * says why. */
+char *config_read_file(const char *path, size_t *len, struct problems *problems);
 void config_free(struct config *config);
+
+/*
+ * A reload: what needs a restart keeps the value that it has in `now`. Names of such options whose
+ * value differs are written to `names`, e.g. "process.workers backends.chat.sid.max_entries", as far
+ * as they fit; the number of them is returned.
+ */
+size_t config_keep_restart(struct config *next, const struct config *now, char *names, size_t size);
 void problems_free(struct problems *problems);
 
 /* "file:line:column: error: …" with the source line and a caret, or a JSON array for CI. */

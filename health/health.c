@@ -382,6 +382,40 @@ static void member_start_over(struct member *member)
     member->refused = member->doubted = member->urgent = false;
 }
 
+void health_adopt(struct health *health, size_t server, const struct health *old, size_t old_server)
+{
+    assert(old_server < old->count);
+    struct member *member = health_member(health, server);
+    const struct member *from = &old->members[old_server];
+    bool checked = member_is_checked(member), same_kind = checked == member_is_checked(from);
+    enum health_state fresh = member->status.state;
+    member->probe.addr = from->probe.addr;
+    member->probe.eio_protocol = from->probe.eio_protocol;
+    member->paused = from->paused;
+    member->status = from->status;
+    if (!same_kind) {
+        member->status.state = fresh;
+        member->status.check = checked ? CHECK_INI : CHECK_UNK;
+        member->status.good = member->status.bad = 0;
+        if (member_may_check(member))
+            member_check_soon(member, START_SPREAD_MS);
+        return;
+    }
+    int64_t fall = health->config->opt.health_fall;
+    member->proven = from->proven < fall ? from->proven : fall;
+    member->late_repeats = from->late_repeats;
+    member->refused = from->refused;
+    member->doubted = from->doubted;
+    member->urgent = from->urgent;
+    member->began_ms = from->began_ms;
+    int64_t at_ms = timer_running(&from->timer) ? from->timer.at_ms : 0;
+    int64_t latest_ms = health->loop->now_ms + health->config->opt.health_interval_ms;
+    if (member_may_check(member)) // One that was under way begins again.
+        member_check_at(member, at_ms < latest_ms ? at_ms : latest_ms);
+    else if (!checked && timer_running(&from->timer))
+        loop_timer_start(health->loop, &member->timer, at_ms - health->loop->now_ms);
+}
+
 void health_set_addr(struct health *health, size_t server, const struct addr *addr)
 {
     struct member *member = health_member(health, server);

@@ -80,6 +80,9 @@ struct health *health_new(struct loop *loop, struct shelf *shelf, struct rng *rn
                           const struct config_backend *config, health_verdict_fn *verdict,
                           void *ctx);
 void health_free(struct health *health);
+/* Takes over what another struct health (of another configuration) knows of the same server: state,
+ * counts, address, and when it was to be checked next. Does not change `old`. */
+void health_adopt(struct health *health, size_t server, const struct health *old, size_t old_server);
 /* Where to probe; checks of a server begin with its first address, and start over with a different
  * one. */
 void health_set_addr(struct health *health, size_t server, const struct addr *addr);

@@ -107,6 +107,7 @@ static void batch_on_turn_end(struct turn_hook *hook)
 bool access_init(struct access_batch *batch, struct worker *worker)
 {
     *batch = (struct access_batch){.worker = worker, .pid = (int)getpid()};
+    batch->format = worker->serving->config->log.access_format; // Another one needs a restart.
     list_init(&batch->flush.node);
     batch->flush.fn = batch_on_turn_end;
     batch->quarters[0].number = batch->quarters[1].number = -1;
@@ -130,8 +131,7 @@ void access_fini(struct access_batch *batch)
 
 bool access_on(const struct worker *worker)
 {
-    const struct serving *serving = worker->serving;
-    return serving->access != NULL && serving->config->log.access_format != ACCESS_OFF;
+    return worker->serving->access != NULL && worker->access.format != ACCESS_OFF;
 }
 
 static size_t batch_format(struct access_batch *batch, enum access_format format,
@@ -158,7 +158,6 @@ void access_write(struct worker *worker, const struct access_record *record)
         return;
     if (batch->cap - batch->len < ACCESS_LINE_MAX)
         batch_flush(batch);
-    enum access_format format = worker->serving->config->log.access_format;
-    batch->len += batch_format(batch, format, record, batch->text + batch->len);
+    batch->len += batch_format(batch, batch->format, record, batch->text + batch->len);
     loop_at_turn_end(&worker->loop, &batch->flush);
 }

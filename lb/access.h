@@ -9,6 +9,7 @@
 
 #include "base/loop.h"
 #include "base/net.h"
+#include "config/config.h"
 #include "lb/reasons.h"
 
 struct worker;
@@ -57,6 +58,7 @@ struct access_second {
 
 /* What a worker gathers in one turn. */
 struct access_batch {
+    enum access_format format;
     char *text;
     size_t len, cap;
     struct turn_hook flush;

@@ -49,7 +49,8 @@ static bool was_tried(const struct balance_input *input, const struct server *se
 
 static bool eligible(const struct round *round, const struct server *server)
 {
-    return server->config->opt.backup == round->backup && server_usable(server) &&
+    const struct config_server *config = backend_server_config(round->backend, server);
+    return config && config->opt.backup == round->backup && server_usable(server) &&
            !(round->skip_full && server_full(server)) && !was_tried(round->input, server);
 }
 
@@ -63,7 +64,7 @@ static bool round_begin(struct round *round, bool *full)
         round->eligible = 0;
         round->total_weight = 0;
         for (size_t i = 0; i < round->backend->server_count; i++) {
-            const struct server *server = &round->backend->servers[i];
+            const struct server *server = round->backend->servers[i];
             if (eligible(round, server)) {
                 round->eligible++;
                 round->total_weight += weight_of(server);
@@ -93,7 +94,7 @@ static struct server *pick_leastconn(const struct round *round)
     struct server *best = NULL;
 
     for (size_t i = 0; i < backend->server_count; i++) {
-        struct server *server = &backend->servers[(start + i) % backend->server_count];
+        struct server *server = backend->servers[(start + i) % backend->server_count];
         if (eligible(round, server) && (!best || less_loaded(server, best)))
             best = server;
     }
@@ -104,22 +105,25 @@ static struct server *pick_roundrobin(const struct round *round)
 {
     struct backend *backend = round->backend;
     struct balance_state *state = round->input->state;
-    size_t start = state->turn % backend->server_count;
+    size_t start = state->turn % backend->server_count, best_index = 0;
     struct server *best = NULL;
     int64_t total = 0;
 
     for (size_t i = 0; i < backend->server_count; i++) {
-        struct server *server = &backend->servers[(start + i) % backend->server_count];
+        size_t index = (start + i) % backend->server_count;
+        struct server *server = backend->servers[index];
         if (!eligible(round, server))
             continue;
         int weight = weight_of(server);
-        state->credit[server->index] += weight;
+        state->credit[index] += weight;
         total += weight;
-        if (!best || state->credit[server->index] > state->credit[best->index])
-            best = server;
+        if (best && state->credit[index] <= state->credit[best_index])
+            continue;
+        best = server;
+        best_index = index;
     }
     if (best)
-        state->credit[best->index] -= total;
+        state->credit[best_index] -= total;
     return best;
 }
 
@@ -134,7 +138,7 @@ static struct server *draw(const struct round *round, const struct server *excep
     struct server *last = NULL;
 
     for (size_t i = 0; i < backend->server_count; i++) {
-        struct server *server = &backend->servers[i];
+        struct server *server = backend->servers[i];
         if (server == except || !eligible(round, server))
             continue;
         last = server;
@@ -159,7 +163,7 @@ static struct server *pick_rendezvous(const struct round *round, uint64_t hash)
     double best_score = 0;
 
     for (size_t i = 0; i < backend->server_count; i++) {
-        struct server *server = &backend->servers[i];
+        struct server *server = backend->servers[i];
         int weight = weight_of(server);
         if (weight <= 0 || !eligible(round, server))
             continue;

@@ -17,8 +17,12 @@
 struct binding {
     const struct config_frontend *frontend;
     size_t frontend_index;
+    const char *address; /* as configured; the configuration's */
+    unsigned id;      /* what the workers' listeners know it by, also after a reload */
     struct addr addr; /* as bound: port 0 has become a real one */
-    int *fds;         /* worker_count of them; -1: closed, or taken by a worker */
+    int *fds;         /* worker i's are i, i + worker_count, …; -1: closed, or taken by a worker */
+    size_t fd_count;
+    bool kept; /* in bindings_renew's result: the sockets are those of the bindings before */
 };
 
 /* A path that a unix socket was bound to, and what it led to then: removed at the end only if it
@@ -31,11 +35,17 @@ struct bound_path {
 };
 
 struct bindings {
+    char error[256]; /* why bindings_open or _renew said no */
+    unsigned last_id; /* of a binding */
     struct binding *list;
     size_t count;
     unsigned worker_count;
     int admin_fd;   /* -1: no runtime socket */
+    int http_fd;    /* of admin.http; -1: none */
+    struct addr http_addr; /* as bound */
     int *table_fds; /* two per backend: sids, cookies (-1: does not learn any) */
+    bool *tables_kept; /* as `kept` */
+    char **table_names; /* per backend */
     size_t table_count;
     struct bound_path *paths;
     size_t path_count;
@@ -43,6 +53,19 @@ struct bindings {
 
 /* Binds everything. False: the reason has been logged, and what was opened is closed again. */
 bool bindings_open(struct bindings *bindings, const struct config *config, unsigned worker_count);
+
+/*
+ * What another configuration wants, in its order: what is open already is shared with `now`, only
+ * the rest is bound and made. False: `now` is as it was, next->error says why. Then one of:
+ *   commit    `now` closes what `next` does not have, and becomes it
+ *   rollback  `next` closes what `now` does not have
+ */
+bool bindings_renew(struct bindings *next, struct bindings *now, const struct config *config);
+void bindings_commit(struct bindings *now, struct bindings *next);
+/* The same configuration in other memory: names lead there from now on. */
+void bindings_point_at(struct bindings *bindings, const struct config *config);
+void bindings_rollback(struct bindings *next);
+
 /* Nobody is accepted any more: closes the listening sockets (and removes their paths). The runtime
  * socket stays. */
 void bindings_close_listeners(struct bindings *bindings);

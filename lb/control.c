@@ -20,9 +20,13 @@
 #include "lb/admin.h"
 #include "lb/drain.h"
 #include "lb/line.h"
+#include "lb/move.h"
+#include "lb/notify.h"
+#include "lb/reload.h"
 #include "lb/signals.h"
 #include "lb/stats.h"
 #include "lb/watch.h"
+#include "lb/web.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -42,7 +46,12 @@ struct control {
     struct shelf *shelf;
     struct watch *watch;
     struct drain *drain;
+    struct moves *moves;
+    struct reload *reload;
+    struct bindings *bindings; /* without a master: what is open */
+    struct parcel parcel;      /* on its way from the master */
     struct admin *admin;
+    struct web *web;
     struct io line;    /* to the master; fd -1: none */
     struct io signals; /* without a master */
     struct timer sweep;
@@ -54,9 +63,19 @@ struct loop *control_loop(struct control *control)
     return &control->loop;
 }
 
+struct moves *control_moves(struct control *control)
+{
+    return control->moves;
+}
+
 struct shelf *control_shelf(struct control *control)
 {
     return control->shelf;
+}
+
+struct watch *control_watch(struct control *control)
+{
+    return control->watch;
 }
 
 const struct health_status *control_health(struct control *control, const struct server *server)
@@ -97,24 +116,73 @@ static void control_leave(void *ctx)
 
 /* ---- what the master, or a signal, says ---- */
 
+/* The parcel has all that belongs to it: apply it, and tell the master. */
+static void control_take_parcel(struct control *control)
+{
+    if (!parcel_complete(&control->parcel))
+        return;
+    bool done = reload_apply(control->reload, &control->parcel);
+    const char *why = reload_status(control->reload)->error;
+    parcel_free(&control->parcel);
+    if (!line_send(control->line.fd, done ? LINE_DONE : LINE_REFUSED, span_str(why), NULL, 0))
+        log_error("cannot tell the master of a reload reason=\"%s\"", strerror(errno));
+}
+
+static void control_hear(struct control *control, const struct line_message *message)
+{
+    switch (message->word) {
+    case LINE_STOP:
+        control_stop_gracefully(control, "asked to");
+        return;
+    case LINE_REOPEN:
+        log_reopen();
+        return;
+    case LINE_PARCEL:
+        parcel_free(&control->parcel);
+        if (!parcel_open(&control->parcel, message))
+            line_send(control->line.fd, LINE_REFUSED, SPAN("the parcel is broken"), NULL, 0);
+        else
+            control_take_parcel(control);
+        return;
+    case LINE_FDS:
+        if (parcel_add(&control->parcel, message))
+            control_take_parcel(control);
+        return;
+    case LINE_REFUSED:
+        reload_refuse(control->reload, message->text);
+        return;
+    case LINE_READY:
+    case LINE_RELOAD:
+    case LINE_DONE:
+        return; // Words for the master.
+    }
+}
+
 static void control_read_line(struct io *io, uint32_t events)
 {
     struct control *control = container_of(io, struct control, line);
+    struct line_message message;
     (void)events;
-    char word;
-    ssize_t got = read(io->fd, &word, 1);
-    for (; got == 1; got = read(io->fd, &word, 1)) {
-        if (word == LINE_STOP)
-            control_stop_gracefully(control, "asked to");
-        else if (word == LINE_REOPEN)
-            log_reopen();
-    }
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    enum line_result result = line_receive(io->fd, &message);
+    for (; result == LINE_GOT; result = line_receive(io->fd, &message))
+        control_hear(control, &message);
+    if (result == LINE_NOTHING)
         return;
     loop_close(&control->loop, io);
     log_error("the master process is gone, stopping gracefully");
     if (!drain_begun(control->drain))
         control_stop_gracefully(control, "the master is gone");
+}
+
+void control_reload(struct control *control)
+{
+    if (control->line.fd < 0) {
+        notify_reloading();
+        reload_alone(control->reload, control->bindings);
+        notify_systemd("READY=1");
+    } else if (!line_send(control->line.fd, LINE_RELOAD, SPAN_NONE, NULL, 0)) {
+        reload_refuse(control->reload, "the master process does not listen");
+    }
 }
 
 static void control_read_signals(struct io *io, uint32_t events)
@@ -127,7 +195,9 @@ static void control_read_signals(struct io *io, uint32_t events)
             control_stop_gracefully(control, signo == SIGTERM ? "SIGTERM" : "SIGINT");
         else if (signo == SIGUSR1)
             log_reopen();
-        else if (signo == SIGHUP || signo == SIGUSR2)
+        else if (signo == SIGHUP)
+            control_reload(control);
+        else if (signo == SIGUSR2)
             signals_unsupported(signo);
     }
 }
@@ -160,6 +230,8 @@ static void control_sweep(struct timer *timer)
     if (limits)
         shelf_trim(control->shelf);
     stats_tick(control->serving);
+    if (control->web)
+        web_tick(control->web);
     loop_timer_start(&control->loop, timer, SWEEP_MS);
 }
 
@@ -179,8 +251,12 @@ struct control *control_new(struct serving *serving)
     }
     control->shelf = shelf_new();
     control->drain = drain_new(serving, &control->loop, control_leave, control);
+    control->moves = moves_new(serving, &control->loop);
     control->watch = watch_new(serving, &control->loop, control->shelf);
-    return control->watch ? control : NULL;
+    if (!control->watch)
+        return NULL;
+    control->reload = reload_new(serving, &control->loop, control->watch, control->shelf);
+    return control;
 }
 
 void control_await_names(struct control *control, int64_t at_most_ms)
@@ -190,13 +266,21 @@ void control_await_names(struct control *control, int64_t at_most_ms)
         loop_turn(&control->loop, (int)(until_ms - control->loop.now_ms));
 }
 
-bool control_start(struct control *control, int admin_fd, int line_fd)
+bool control_start(struct control *control, struct bindings *bindings, int line_fd)
 {
     struct loop *loop = &control->loop;
+    int admin_fd = bindings->admin_fd, http_fd = bindings->http_fd;
+    bindings->admin_fd = bindings->http_fd = -1;
+    control->bindings = bindings;
     watch_tell_workers(control->watch);
     if (admin_fd >= 0) {
         control->admin = admin_new(control->serving, loop, control->shelf, admin_fd);
         if (!control->admin)
+            return false;
+    }
+    if (http_fd >= 0) {
+        control->web = web_new(control->serving, loop, control->shelf, http_fd);
+        if (!control->web)
             return false;
     }
     struct io *source = line_fd >= 0 ? &control->line : &control->signals;
@@ -223,10 +307,14 @@ bool control_settle(struct control *control, int64_t at_most_ms)
 void control_stop(struct control *control)
 {
     struct loop *loop = &control->loop;
+    reload_end(control->reload);
+    parcel_free(&control->parcel);
     if (control->admin)
         admin_free(control->admin);
+    web_free(control->web);
     watch_stop(control->watch);
     drain_free(control->drain);
+    moves_stop(control->moves);
     loop_timer_stop(loop, &control->sweep);
     loop_close(loop, &control->line);
     loop_close(loop, &control->signals);
@@ -235,6 +323,8 @@ void control_stop(struct control *control)
 void control_free(struct control *control)
 {
     loop_fini(&control->loop);
+    reload_free(control->reload);
+    moves_free(control->moves);
     watch_free(control->watch);
     shelf_free(control->shelf);
     free(control);

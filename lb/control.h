@@ -8,6 +8,8 @@
 #define LIMPET_LB_CONTROL_H
 
 #include "health/health.h"
+#include "lb/bindings.h"
+#include "lb/watch.h"
 #include "lb/worker.h"
 
 struct control;
@@ -23,19 +25,25 @@ struct control;
  */
 struct control *control_new(struct serving *serving); /* NULL: errno */
 void control_await_names(struct control *control, int64_t at_most_ms);
-bool control_start(struct control *control, int admin_fd,
-                   int line_fd); /* owns both from here on. False: errno */
+/* Takes the runtime socket and admin.http out of `bindings`, and owns them and the line from here on.
+ * Without a master `bindings` stays in use, for reloads. False: errno. */
+bool control_start(struct control *control, struct bindings *bindings, int line_fd);
 void control_run(struct control *control);
 bool control_settle(struct control *control, int64_t at_most_ms); /* false: a name server still does not answer, control_stop would wait for it */
 void control_stop(struct control *control);
 void control_free(struct control *control);
 
+/* Begins a reload, which may go on after this returns: reload_await. */
+void control_reload(struct control *control);
 /* Begins a graceful stop; the second time: ends everything now. On control's thread. */
 void control_stop_gracefully(struct control *control, const char *why);
 
 /* For admin and stats, on control's thread. */
+struct moves;
+struct moves *control_moves(struct control *control);
 struct loop *control_loop(struct control *control);
 struct shelf *control_shelf(struct control *control);
+struct watch *control_watch(struct control *control);
 const struct health_status *control_health(struct control *control, const struct server *server);
 
 #endif

@@ -21,6 +21,7 @@ struct exchange *exchange_new(struct flow *flow)
         return NULL;
     struct loop *loop = &worker->loop;
     x->flow = flow;
+    x->edition = edition_hold(worker->edition);
     x->frontend = flow->listener->frontend;
     x->client = flow->peer;
     x->method = METHOD_OTHER;
@@ -37,8 +38,6 @@ struct exchange *exchange_new(struct flow *flow)
 void exchange_note_line(struct exchange *x, const struct head *head, const char *base)
 {
     struct worker *worker = x->flow->worker;
-    if (!access_on(worker))
-        return;
     struct span method = slice_of(base, head->method_text);
     struct span target = head->target_is_root ? SPAN("/") : slice_of(base, head->target);
     size_t want = method.len + target.len + 10;
@@ -64,6 +63,12 @@ void exchange_note_line(struct exchange *x, const struct head *head, const char 
 
 /* ---- its server ---- */
 
+const char *exchange_server_address(const struct exchange *x)
+{
+    const struct config_server *config = backend_server_config(x->backend, x->server);
+    return config ? config->opt.address : x->server->address;
+}
+
 static bool counts_as_loose(const struct exchange *x)
 {
     return !x->has_sid || (x->owned && !x->hold.held);
@@ -82,11 +87,6 @@ void exchange_join(struct exchange *x, struct server *server)
     }
 }
 
-static void poll_over(struct exchange *x)
-{
-    if (!x->counted_poll)
-        return;
-    x->counted_poll = false;
 void exchange_tighten(struct exchange *x)
 {
     if (!x->loose)
@@ -95,6 +95,11 @@ void exchange_tighten(struct exchange *x)
     atomic_fetch_sub_explicit(&x->server->loose, 1, memory_order_relaxed);
 }
 
+static void poll_over(struct exchange *x)
+{
+    if (!x->counted_poll)
+        return;
+    x->counted_poll = false;
     flow_count(x->flow, COUNTER_SIO_POLLING_NOW, -1);
     atomic_fetch_sub_explicit(&x->flow->worker->polls_now, 1, memory_order_relaxed);
 }
@@ -130,6 +135,22 @@ void exchange_report(struct exchange *x, enum health_event event)
     serving->report(serving, x->server, event);
 }
 
+void exchange_capture(const struct flow *flow, struct capture *capture, struct span bytes,
+                      const struct head_error *error, const struct server *server)
+{
+    struct capture_what what = {
+        .number = atomic_fetch_add(&flow->worker->serving->captured, 1),
+        .wall_ms = clock_wall_ms(),
+        .reason = error->reason,
+        .at = error->at,
+    };
+    peer_to_addr(&flow->peer, &what.client);
+    span_to_str(span_str(flow->listener->frontend->name), what.frontend, sizeof(what.frontend));
+    if (server)
+        span_to_str(span_str(server->name), what.server, sizeof(what.server));
+    capture_take(capture, &what, bytes);
+}
+
 /* ---- its end ---- */
 
 static enum counter response_counter(uint16_t status)
@@ -162,6 +183,7 @@ static void count_reason(struct flow *flow, enum end_reason reason)
         return;
     case END_BODY_TOO_LARGE:
     case END_RATE_LIMITED:
+    case END_HANDSHAKE_LIMITED:
     case END_FORBIDDEN:
         flow_count(flow, COUNTER_REQUESTS_DENIED, 1);
         return;
@@ -212,7 +234,8 @@ static void count_times(struct exchange *x)
     struct flow *flow = x->flow;
     if (!x->response_us)
         return;
-    struct histogram_block *histograms = worker_stats(flow->worker, x->backend->stat_id)->histograms;
+    struct histogram_block *histograms =
+        worker_stats(flow->worker, x->backend->stat_id)->histograms;
     if (x->waited)
         histogram_add(&histograms[HISTOGRAM_QUEUE], HISTOGRAM_QUEUE, x->queued_us - x->head_us);
     if (x->connect_us > x->queued_us) // Else on a kept connection.
@@ -277,7 +300,7 @@ static void write_access_line(struct exchange *x, enum end_reason reason, uint64
         .reason = reason,
         .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections,
                                                          memory_order_relaxed),
-        .frontend_connections = load_int(&x->frontend->connections),
+        .frontend_connections = load_int(&x->frontend->home->connections),
         .backend_connections = x->backend ? backend_connections(worker->serving, x->backend) : 0,
         .server_connections = x->server ? load_int(&x->server->inflight) : 0,
         .retries = x->tries > 1 ? x->tries - 1 : 0,
@@ -304,6 +327,8 @@ void exchange_record(struct exchange *x, enum end_reason reason)
     flow_count(flow, COUNTER_BYTES_OUT, (int64_t)bytes);
     flow_count(flow, response_counter(x->status), 1);
     count_reason(flow, reason);
+    if (reason == END_DEAD_OWNER && x->held_poll)
+        flow_count_move(flow, MOVE_DOWN);
     count_times(x);
     count_upgrade(x);
     if (access_on(flow->worker))
@@ -321,11 +346,16 @@ void exchange_free(struct exchange *x)
 {
     struct flow *flow = x->flow;
     struct worker *worker = flow->worker;
+    sessions_remove(&worker->sessions, &x->session);
     buf_clear(worker->shelf, &x->watched);
     if (x->long_line)
         pool_give_back(&worker->lines, x->long_line);
+    if (x->sid)
+        pool_give_back(&worker->lines, x->sid);
     flow->exchange = NULL;
+    struct edition *edition = x->edition;
     pool_give_back(&worker->exchanges, x);
+    edition_drop(edition);
 }
 
 void exchange_end(struct exchange *x, enum end_reason reason, bool reuse)
@@ -343,5 +373,3 @@ void exchange_end(struct exchange *x, enum end_reason reason, bool reuse)
     flow_count(flow, COUNTER_EXCHANGES_NOW, -1); /* its server's share went with exchange_leave */
     exchange_free(x);
 }
-    if (x->sid)
-        pool_give_back(&worker->lines, x->sid);

@@ -17,6 +17,7 @@
 #define LIMPET_LB_EXCHANGE_H
 
 #include "lb/balance.h"
+#include "lb/edition.h"
 #include "lb/flow.h"
 #include "lb/sticky.h"
 #include "lb/upstream.h"
@@ -74,12 +75,14 @@ void peer_from_addr(union peer *peer, const struct addr *addr);
 
 struct exchange {
     struct flow *flow;
+    struct edition *edition; /* held: the snapshot that it began with, where the two below are from */
     struct frontend *frontend;
     struct backend *backend; /* NULL until routed */
     struct server *server;   /* holds a place there (server_take) while not NULL */
     struct server_conn *up;
     struct sid_hold hold;
     struct list queue_node; /* single unless it waits for a place */
+    struct held_session session; /* listed while it is a held poll */
 
     /* the request */
     uint32_t head_bytes;  /* of the head at the front of the client's `in`, while it is kept */
@@ -96,7 +99,7 @@ struct exchange {
     uint8_t tries;    /* servers or connections tried so far */
     uint8_t tried_count;
     uint8_t interim;                   /* 1xx answers so far */
-    uint16_t tried[BALANCE_TRIED_MAX]; /* indices of servers that failed */
+    uint16_t tried[BALANCE_TRIED_MAX]; /* sid_ids of servers that failed */
     bool minor_0 : 1;                  /* client speaks HTTP/1.0 */
     bool client_keeps : 1;             /* the request allows another one after it */
     bool has_sid : 1;
@@ -123,10 +126,10 @@ struct exchange {
 
     /* the response */
     bool answered : 1; /* a final response head was written to the client */
+    bool held_back : 1; /* head and body so far lie in `watched`: its sid gets a tag */
     bool server_keeps : 1;
     bool response_chunked : 1; /* towards the client */
     uint16_t status;
-    bool held_back : 1; /* head and body so far lie in `watched`: its sid gets a tag */
     struct body response;
     uint32_t seen; /* how far the response head was searched for its end */
     enum watch watch;
@@ -150,12 +153,15 @@ struct exchange {
 struct tunnel {
     struct flow *flow;
     struct server_conn *up;
-    struct backend *backend;
+    struct edition *edition; /* held when the current snapshot lacks its server; else NULL */
+    struct backend *backend; /* then: that edition's. Ask tunnel_backend */
     struct server *server;
     struct sid_hold hold;
+    struct held_session session;
     struct wsframe frames; /* server → client */
     int64_t began_us;
     uint64_t sent_before;
+    bool upgraded : 1; /* its session began with polling */
     bool loose : 1; /* counted in server->loose: opened without a sid */
     bool client_eof : 1, server_eof : 1;
     bool kick : 1;   /* a Close frame goes in at the next frame boundary */
@@ -173,8 +179,10 @@ struct flow {
     struct tunnel *tunnel;
     union peer peer;
     size_t seen;       /* how far the head was searched for its end */
+    int64_t accepted_us;
     int64_t began_us;  /* first byte of the request that is coming in */
     uint64_t progress; /* client.sent when the deadline was set: did it take anything since? */
+    uint32_t number;   /* unique in its worker: for `show sess` */
     enum flow_state state;
     enum end_reason on_deadline;
     bool first : 1; /* no request yet */
@@ -188,6 +196,12 @@ struct flow {
 static inline struct span exchange_text(const struct exchange *x)
 {
     return buf_bytes(&x->flow->client.in);
+}
+
+/* Is this connection to end with its next answer? */
+static inline bool flow_leaves(const struct flow *flow)
+{
+    return flow->worker->stopping || flow->listener->gone;
 }
 
 /* ---- flow.c ---- */
@@ -207,19 +221,28 @@ void flow_finish(struct flow *flow);
 /* The response was handed over: on to the next request, or to CLOSING. */
 void flow_next(struct flow *flow);
 void flow_deadline(struct flow *flow, int64_t ms, enum end_reason reason);
+/* A session's poll is answered with Engine.IO's close packet, and its server told; its entry goes. */
+void flow_kick_poll(struct flow *flow, enum move_reason why);
 /* Counts for the frontend, and the backend and server if known. */
 void flow_count(struct flow *flow, enum counter id, int64_t n);
+void flow_count_move(struct flow *flow, enum move_reason why);
 
 /* ---- exchange.c ---- */
 struct exchange *exchange_new(struct flow *flow); /* NULL: no memory */
+const char *exchange_server_address(const struct exchange *x); /* as configured */
 void exchange_note_line(struct exchange *x, const struct head *head, const char *base);
 /* This server, in which it holds a place already. */
 void exchange_join(struct exchange *x, struct server *server);
+/* Its sid is in the table now: it counts there, no longer as loose. */
+void exchange_tighten(struct exchange *x);
 /* Leaves its server, and the connection to it (closed unless `reuse`): for another try, or at the
  * end. */
 void exchange_leave(struct exchange *x, bool reuse);
 /* Its server gave trouble: health may want to look. */
 void exchange_report(struct exchange *x, enum health_event event);
+/* A malformed head, for `show errors`; server: whose answer it is, NULL for a request. */
+void exchange_capture(const struct flow *flow, struct capture *capture, struct span bytes,
+                      const struct head_error *error, const struct server *server);
 /* Counts and writes the access line; everything that it holds stays. */
 void exchange_record(struct exchange *x, enum end_reason reason);
 /* Can the client still say something after this request? Not after its end of stream, unless it sent more requests before. */
@@ -233,8 +256,6 @@ void request_read(struct flow *flow);                     /* bytes came in IDLE 
 void request_choose(struct exchange *x, bool from_queue); /* owner or balance; then connect */
 /* The try failed; another one if that can lose nothing, else the end. */
 void request_failed(struct exchange *x, enum end_reason reason);
-/* Its sid is in the table now: it counts there, no longer as loose. */
-void exchange_tighten(struct exchange *x);
 /* Fills worker->head and worker->eio again from the head that is kept. */
 bool request_parse_again(struct exchange *x);
 void request_forget_head(struct exchange *x); /* no further try: the client's buffer goes back */
@@ -254,17 +275,6 @@ void request_connected(struct exchange *x); /* the same in a later turn */
 extern const struct conn_owner exchange_server_owner;
 void response_drained(struct exchange *x); /* the client took what was waiting */
 
-/* ---- tunnel.c ---- */
-/* The response head (101) is in worker->head; takes over the exchange's connection, hold and place.
- */
-void tunnel_start(struct exchange *x);
-void tunnel_end(struct tunnel *tunnel, enum end_reason reason);
-void tunnel_client_bytes(struct tunnel *tunnel);
-void tunnel_client_drained(struct tunnel *tunnel);
-void tunnel_client_eof(struct tunnel *tunnel);
-void tunnel_kick(struct tunnel *tunnel); /* Close 1012 on the next frame boundary */
-
-#endif
 /* The head (in worker->head, bytes at base) goes into the client's out buffer, its length longer by
  * `grown`. False: no memory. */
 bool response_write_head(struct exchange *x, const char *base, size_t grown);
@@ -281,3 +291,19 @@ bool sids_hold_back(struct exchange *x, const char *base);
 bool sids_take(struct exchange *x, struct span piece); /* false: as response_send */
 bool sids_release(struct exchange *x);                 /* as it came; false: the same */
 
+/* ---- tunnel.c ---- */
+/* The response head (101) is in worker->head; takes over the exchange's connection, hold and place.
+ */
+void tunnel_start(struct exchange *x);
+void tunnel_end(struct tunnel *tunnel, enum end_reason reason);
+/* The worker's snapshot changed from this edition's: its server may be gone. */
+void tunnel_outlive(struct tunnel *tunnel, struct edition *before);
+/* The newest view of its backend, the last one when that is gone. */
+struct backend *tunnel_backend(const struct tunnel *tunnel);
+void tunnel_client_bytes(struct tunnel *tunnel);
+void tunnel_client_drained(struct tunnel *tunnel);
+void tunnel_client_eof(struct tunnel *tunnel);
+/* Close 1012 on the next frame boundary; its session no longer counts as the server's. */
+void tunnel_kick(struct tunnel *tunnel, enum move_reason why);
+
+#endif

@@ -74,7 +74,7 @@ static int64_t state_deadline(const struct flow *flow)
     case FLOW_RELAY:
         return flow->exchange->backend->config->opt.timeout_response_ms;
     case FLOW_TUNNEL:
-        return flow->tunnel->backend->config->opt.timeout_tunnel_ms;
+        return tunnel_backend(flow->tunnel)->config->opt.timeout_tunnel_ms;
     case FLOW_ENDED:
     case FLOW_STATES:
         break;
@@ -107,7 +107,7 @@ void flow_count(struct flow *flow, enum counter id, int64_t n)
     struct worker *worker = flow->worker;
     struct exchange *x = flow->exchange;
     struct tunnel *tunnel = flow->tunnel;
-    struct backend *backend = x ? x->backend : tunnel ? tunnel->backend : NULL;
+    struct backend *backend = x ? x->backend : tunnel ? tunnel_backend(tunnel) : NULL;
     struct server *server = x ? x->server : tunnel ? tunnel->server : NULL;
     counter_add(worker_stats(worker, flow->listener->frontend->stat_id), id, n);
     if (backend)
@@ -140,7 +140,9 @@ void peer_from_addr(union peer *peer, const struct addr *addr)
 static void flow_bury(struct grave *grave)
 {
     struct flow *flow = container_of(grave, struct flow, grave);
+    struct listener *listener = flow->listener;
     pool_give_back(&flow->worker->flows, flow);
+    listener_flow_gone(listener);
 }
 
 void flow_close(struct flow *flow, bool reset)
@@ -155,7 +157,7 @@ void flow_close(struct flow *flow, bool reset)
     if (flow->counted_limit) {
         struct addr peer;
         peer_to_addr(&flow->peer, &peer);
-        limits_disconnect(frontend->limits, &peer);
+        limits_disconnect(frontend->home->limits, &peer);
     }
     list_remove(&flow->node);
     counter_add(worker_stats(worker, frontend->stat_id), COUNTER_CONNS_NOW, -1);
@@ -209,7 +211,7 @@ static bool flow_keeps(const struct flow *flow, const struct exchange *x, enum e
 {
     return x->client_keeps && x->request.done && reason != END_REQUEST_BAD &&
            reason != END_REQUEST_TIMEOUT && reason != END_BODY_BAD && reason != END_NO_MEMORY &&
-           exchange_more_may_follow(x) && !flow->worker->stopping;
+           exchange_more_may_follow(x) && !flow_leaves(flow);
 }
 
 static size_t write_reply(struct exchange *x, uint16_t status, const char *phrase, bool keep,
@@ -241,7 +243,7 @@ static size_t write_engineio(struct exchange *x, enum end_reason reason, bool ke
         .jsonp = x->jsonp,
         .jsonp_index = x->jsonp_index,
     };
-    if (reason == END_KICKED)
+    if (reason == END_KICKED && !x->upgrade)
         return reply_write_close_packet(&eio, origin, !keep, out, size);
     size_t n = reply_write_unknown_sid(&eio, x->upgrade, origin, !keep, out, size);
     if (x->method == METHOD_HEAD)
@@ -291,7 +293,7 @@ void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
         return;
     }
     bool mid_answer = x->answered;
-    bool keep = flow_keeps(flow, x, reason) && !(reason == END_DEAD_OWNER && x->upgrade);
+    bool keep = flow_keeps(flow, x, reason) && !(x->upgrade && (reason == END_DEAD_OWNER || reason == END_KICKED));
     bool answered = !mid_answer && status != 0 && flow_answer(flow, reason, status, phrase, keep);
     if (x->head_kept)
         request_forget_head(x);
@@ -528,6 +530,9 @@ static struct flow *flow_new(struct worker *worker, struct listener *listener, i
     }
     flow->worker = worker;
     flow->listener = listener;
+    listener->flows++;
+    flow->number = ++worker->next_flow;
+    flow->accepted_us = worker->loop.now_us;
     flow->grave.fn = flow_bury;
     flow->first = true;
     timer_init(&flow->timer, flow_overdue);
@@ -557,9 +562,23 @@ void flow_accept(struct worker *worker, struct listener *listener, int fd, const
     flow_deadline(flow, state_deadline(flow), END_CLIENT_IDLE);
 }
 
+void flow_count_move(struct flow *flow, enum move_reason why)
+{
+    static const enum counter counters[] = {
+        [MOVE_DRAIN] = COUNTER_SIO_MOVED_DRAIN,
+        [MOVE_REBALANCE] = COUNTER_SIO_MOVED_REBALANCE,
+        [MOVE_STOP] = COUNTER_SIO_MOVED_STOP,
+        [MOVE_DOWN] = COUNTER_SIO_MOVED_DOWN,
+    };
+    if (why != MOVE_NONE)
+        flow_count(flow, counters[why], 1);
+}
+
 void flow_init_worker(struct worker *worker)
 {
     enum { KEEP = 4096 };
+    sessions_init(&worker->sessions);
+    list_init(&worker->farewells);
     pool_init(&worker->flows, sizeof(struct flow), KEEP);
     pool_init(&worker->exchanges, sizeof(struct exchange), KEEP);
     pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP);
@@ -569,6 +588,7 @@ void flow_init_worker(struct worker *worker)
 
 void flow_fini_worker(struct worker *worker)
 {
+    sessions_fini(&worker->sessions);
     pool_fini(&worker->flows);
     pool_fini(&worker->exchanges);
     pool_fini(&worker->tunnels);

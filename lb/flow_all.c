@@ -5,12 +5,13 @@
  * is rare.
  *
  * A kick makes a session's client reconnect: a tunnel gets a Close frame (tunnel.c), a held poll is
- * answered with Engine.IO's close packet. The server sees its poll closed and frees the session.
+ * answered with Engine.IO's close packet, and the server is told (farewell.c). The session's entry
+ * goes at once: what counts a server's sessions sees it leave.
  */
 #include "lb/exchange.h"
-
 #include "lb/farewell.h"
 #include "lb/sidname.h"
+
 enum { FIRST_MS = 500 }; /* for the first request of a connection, once a stop has begun */
 
 void flow_begin_stop(struct worker *worker)
@@ -29,18 +30,55 @@ void flow_begin_stop(struct worker *worker)
     }
 }
 
-/* A poll that a server holds and of whose answer nothing has come. */
+static bool frontends_gone(const struct worker *worker)
+{
+    list_each(node, &worker->listeners)
+    {
+        if (container_of(node, struct listener, node)->gone)
+            return true;
+    }
+    return false;
+}
+
+void flow_change_edition(struct worker *worker, struct edition *before, bool servers_gone)
+{
+    if (!servers_gone && !frontends_gone(worker))
+        return;
+    list_each_safe(node, &worker->flow_list)
+    {
+        struct flow *flow = container_of(node, struct flow, node);
+        if (flow->tunnel)
+            tunnel_outlive(flow->tunnel, before);
+        else if (flow->listener->gone && flow->state == FLOW_IDLE && !flow->client.blocked)
+            flow_close(flow, false);
+    }
+}
+
+/* A poll that is with its server, or on the way there, and of whose answer nothing has come. */
 static bool flow_holds_poll(const struct flow *flow)
 {
     const struct exchange *x = flow->exchange;
-    return flow->state == FLOW_RELAY && x->held_poll && !x->answered && x->sent;
+    return (flow->state == FLOW_RELAY || flow->state == FLOW_CONNECT) && x->held_poll &&
+           !x->answered;
 }
 
 /* 0.9 has no close packet after which its clients come back: its polls are cut. */
-static void flow_kick_poll(struct flow *flow)
+void flow_kick_poll(struct flow *flow, enum move_reason why)
 {
-    flow->exchange->closes_sid = true;
+    struct exchange *x = flow->exchange;
+    if (sidmap_drop(x->backend->sids, &x->hold))
+        flow_count_move(flow, why);
+    farewell_send(x);
     flow_end_status(flow, END_KICKED, flow->exchange->legacy ? 0 : 200, NULL);
+}
+
+/*
+ * A poll of a session that any balancer can serve need not be kicked in a graceful stop: its server
+ * answers it within a ping interval, and the next one comes in somewhere else.
+ */
+static bool flow_poll_moves_on(const struct flow *flow)
+{
+    return flow_holds_poll(flow) && flow->exchange->owned && sidname_used(flow->exchange->backend);
 }
 
 size_t flow_kick(struct worker *worker, size_t n)
@@ -56,37 +94,87 @@ size_t flow_kick(struct worker *worker, size_t n)
         if (left > n)
             continue;
         if (tunnel)
-            tunnel_kick(flow->tunnel);
+            tunnel_kick(flow->tunnel, MOVE_STOP);
         else
-            flow_kick_poll(flow);
+            flow_kick_poll(flow, MOVE_STOP);
     }
     return left;
 }
 
+static void flow_kick_session(struct flow *flow, enum move_reason why)
+{
+    if (flow->state == FLOW_TUNNEL && !flow->tunnel->kick)
+        tunnel_kick(flow->tunnel, why);
+    else if (flow_holds_poll(flow))
+        flow_kick_poll(flow, why);
+}
+
+static bool flow_holds_sid(const struct flow *flow, const struct sidmap *sids,
+                           const struct sid_name *name)
+{
+    const struct tunnel *tunnel = flow->tunnel;
+    const struct exchange *x = flow->exchange;
+    const struct sid_hold *hold = tunnel ? &tunnel->hold : &x->hold;
+    const struct backend *backend = tunnel ? tunnel_backend(tunnel) : x->backend;
+    return backend->sids == sids && hold->shard == name->shard && hold->slot == name->slot &&
+           hold->generation == name->generation;
+}
+
+void flow_kick_sid(struct worker *worker, const struct sidmap *sids, const struct sid_name *name,
+                   enum move_reason why)
+{
+    const struct sessions *all = &worker->sessions;
+    struct held_session *next;
+    struct held_session *session = sessions_next_sid(all, name->shard, name->slot, name->generation,
+                                                NULL);
+    for (; session; session = next) {
+        next = sessions_next_sid(all, name->shard, name->slot, name->generation, session);
+        if (flow_holds_sid(session->flow, sids, name))
+            flow_kick_session(session->flow, why);
+    }
+}
+
+void flow_kick_loose(struct worker *worker, uint32_t loose_id, enum move_reason why)
+{
+    struct held_session *session = sessions_find_loose(&worker->sessions, loose_id);
+    if (session)
+        flow_kick_session(session->flow, why);
+}
+
+size_t flow_loose_sessions(struct worker *worker, const struct server *server,
+                           struct loose_session *out, size_t max)
+{
+    size_t n = 0;
+    list_each_safe(node, &worker->flow_list) // In the order in which they came.
+    {
+        const struct flow *flow = container_of(node, struct flow, node);
+        if (n == max)
+            break;
+        if (flow->state == FLOW_TUNNEL && flow->tunnel->loose && flow->tunnel->server == server)
+            out[n++] = (struct loose_session){flow->tunnel->session.loose_id,
+                                              flow->tunnel->began_us / 1000};
+    }
+    return n;
+}
+
 void flow_end_all(struct worker *worker)
 {
+    farewell_end_all(worker);
     list_each_safe(node, &worker->flow_list)
     {
         struct flow *flow = container_of(node, struct flow, node);
         if (flow->state == FLOW_CLOSING || flow->state == FLOW_IDLE || flow->state == FLOW_HEAD)
             flow_close(flow, false);
+        else if (flow_poll_moves_on(flow)) // it was spared, but did not end in time
+            flow_end_status(flow, END_KICKED, flow->exchange->legacy ? 0 : 200, NULL);
         else
             flow_end_status(flow, END_KICKED, 0, NULL);
-/*
- * A poll of a session that any balancer can serve need not be kicked in a graceful stop: its server
- * answers it within a ping interval, and the next one comes in somewhere else.
- */
-static bool flow_poll_moves_on(const struct flow *flow)
-{
-    return flow_holds_poll(flow) && flow->exchange->owned && sidname_used(flow->exchange->backend);
-}
-
     }
 }
 
 void flow_server_down(struct worker *worker, struct server *server)
 {
-    bool close_tunnels = server->backend->config->opt.health_on_down == ON_DOWN_CLOSE;
+    bool close_tunnels = upstream_backend(worker, server)->config->opt.health_on_down == ON_DOWN_CLOSE;
     upstream_close_idle(worker, server);
     list_each_safe(node, &worker->flow_list)
     {
@@ -99,11 +187,59 @@ void flow_server_down(struct worker *worker, struct server *server)
     }
 }
 
-void flow_place_free(struct worker *worker, struct backend *backend)
+void flow_shutdown(struct flow *flow)
 {
-    struct list *first = upstream_queue_first(worker, backend);
-    if (first)
-        request_choose(container_of(first, struct exchange, queue_node), true);
+    if (flow->state == FLOW_TUNNEL && flow->tunnel->kick)
+        tunnel_end(flow->tunnel, END_KICKED);
+    else if (flow->state == FLOW_TUNNEL)
+        tunnel_kick(flow->tunnel, MOVE_NONE);
+    else if (flow_holds_poll(flow))
+        flow_kick_poll(flow, MOVE_NONE);
+    else if (flow->exchange)
+        flow_end_status(flow, END_KICKED, 0, NULL);
+    else
+        flow_close(flow, false);
 }
-        else if (flow_poll_moves_on(flow)) // it was spared, but did not end in time
-            flow_end_status(flow, END_KICKED, flow->exchange->legacy ? 0 : 200, NULL);
+
+static struct server *flow_server(const struct flow *flow)
+{
+    return flow->tunnel ? flow->tunnel->server : flow->exchange ? flow->exchange->server : NULL;
+}
+
+void flow_server_end(struct worker *worker, struct server *server)
+{
+    list_each_safe(node, &worker->flow_list)
+    {
+        struct flow *flow = container_of(node, struct flow, node);
+        if (flow->state != FLOW_ENDED && flow_server(flow) == server)
+            flow_shutdown(flow);
+    }
+}
+
+void flow_server_maint(struct worker *worker, struct server *server)
+{
+    bool close_tunnels = upstream_backend(worker, server)->config->opt.health_on_down == ON_DOWN_CLOSE;
+    upstream_close_idle(worker, server);
+    list_each_safe(node, &worker->flow_list)
+    {
+        struct flow *flow = container_of(node, struct flow, node);
+        if (flow->state == FLOW_ENDED || flow_server(flow) != server)
+            continue;
+        if (flow->tunnel && close_tunnels && !flow->tunnel->kick)
+            tunnel_kick(flow->tunnel, MOVE_DOWN);
+        else if (flow_holds_poll(flow) && flow->exchange->owned)
+            flow_end(flow, END_DEAD_OWNER);
+    }
+}
+
+void flow_place_free(struct worker *worker, const struct backend_home *home)
+{
+    struct list *tried = NULL;
+    for (;;) {
+        struct list *first = upstream_queue_first(worker, home);
+        if (!first || first == tried)
+            return; // Nobody waits, or whoever waits found no place.
+        tried = first;
+        request_choose(container_of(first, struct exchange, queue_node), true);
+    }
+}

@@ -54,3 +54,10 @@ void histogram_add(struct histogram_block *block, enum histogram id, int64_t us)
     add(&block->count[bucket], 1);
     add(&block->sum_us, us > 0 ? us : 0);
 }
+
+void histogram_clear(struct histogram_block *block)
+{
+    for (size_t i = 0; i <= HISTOGRAM_BOUNDS_MAX; i++)
+        atomic_store_explicit(&block->count[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&block->sum_us, 0, memory_order_relaxed);
+}

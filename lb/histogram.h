@@ -35,6 +35,7 @@ struct histogram_block {
     _Atomic int64_t sum_us;
 };
 
+void histogram_clear(struct histogram_block *block);
 void histogram_add(struct histogram_block *block, enum histogram id, int64_t us);
 
 #endif

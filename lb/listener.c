@@ -15,9 +15,14 @@
  * Limits of a frontend and of a client's address do not pause: such a connection is accepted and
  * closed, because whoever waits behind it may be welcome.
  *
+ * A disabled frontend's TCP sockets stop listening, without being closed: who comes is refused by the
+ * kernel, who had been connected by it already is accepted first. A unix socket cannot do that:
+ * there, who comes waits.
+ *
  * In a graceful stop the connections that already wait are accepted before the socket is closed:
  * the kernel has told their clients that they are connected.
  */
+#include "lb/edition.h"
 #include "lb/flow.h"
 #include "lb/worker.h"
 
@@ -26,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -67,16 +73,16 @@ static void serving_dismiss(struct serving *serving)
 }
 
 /* Takes one of the frontend's places. */
-static bool frontend_admit(struct frontend *frontend)
+static bool frontend_admit(struct frontend_home *home)
 {
-    int now = atomic_fetch_add_explicit(&frontend->connections, 1, memory_order_relaxed) + 1;
-    if (now > frontend->config->opt.max_connections) {
-        atomic_fetch_sub_explicit(&frontend->connections, 1, memory_order_relaxed);
+    int now = atomic_fetch_add_explicit(&home->connections, 1, memory_order_relaxed) + 1;
+    if (now > atomic_load_explicit(&home->max_connections, memory_order_relaxed)) {
+        atomic_fetch_sub_explicit(&home->connections, 1, memory_order_relaxed);
         return false;
     }
-    int most = atomic_load_explicit(&frontend->connections_max, memory_order_relaxed);
+    int most = atomic_load_explicit(&home->connections_max, memory_order_relaxed);
     while (now > most &&
-           !atomic_compare_exchange_weak_explicit(&frontend->connections_max, &most, now,
+           !atomic_compare_exchange_weak_explicit(&home->connections_max, &most, now,
                                                   memory_order_relaxed, memory_order_relaxed)) {
     }
     return true;
@@ -98,7 +104,8 @@ static void listener_pause(struct listener *listener)
     if (!listener->paused) {
         listener->paused = true;
         worker->listeners_paused++;
-        loop_change_level(&worker->loop, &listener->io, 0);
+        if (!listener->disabled)
+            loop_change_level(&worker->loop, &listener->io, 0);
     }
     loop_timer_start(&worker->loop, &listener->retry, RETRY_MS);
 }
@@ -111,7 +118,8 @@ static void listener_resume(struct listener *listener)
     listener->paused = false;
     worker->listeners_paused--;
     loop_timer_stop(&worker->loop, &listener->retry);
-    loop_change_level(&worker->loop, &listener->io, EPOLLIN);
+    if (!listener->disabled)
+        loop_change_level(&worker->loop, &listener->io, EPOLLIN);
 }
 
 static void listener_retry(struct timer *timer)
@@ -145,10 +153,10 @@ static void listener_welcome(struct listener *listener, int fd, const struct add
 {
     struct worker *worker = listener->worker;
     struct frontend *frontend = listener->frontend;
-    bool place = frontend_admit(frontend);
+    bool place = frontend_admit(frontend->home);
     if (!place || !address_admit(frontend, peer)) {
         if (place)
-            atomic_fetch_sub_explicit(&frontend->connections, 1, memory_order_relaxed);
+            atomic_fetch_sub_explicit(&frontend->home->connections, 1, memory_order_relaxed);
         serving_dismiss(worker->serving);
         counter_add(worker_stats(worker, frontend->stat_id), COUNTER_CONNS_DENIED, 1);
         close(fd);
@@ -190,14 +198,16 @@ static void listener_accept(struct io *io, uint32_t events)
     }
 }
 
-bool worker_listen(struct worker *worker, struct frontend *frontend, int fd)
+bool worker_listen(struct worker *worker, struct frontend *frontend, unsigned binding, int fd)
 {
     struct listener *listener = mem_must_alloc(sizeof(*listener));
     listener->worker = worker;
     listener->frontend = frontend;
+    listener->binding = binding;
     io_init(&listener->io, fd, listener_accept);
     timer_init(&listener->retry, listener_retry);
-    if (!net_local_addr(fd, &listener->addr) ||
+    // Again, because it may have been disabled by a process that died since.
+    if (listen(fd, LISTEN_BACKLOG) < 0 || !net_local_addr(fd, &listener->addr) ||
         !loop_add_level(&worker->loop, &listener->io, EPOLLIN)) {
         free(listener);
         return false;
@@ -226,23 +236,146 @@ static void listener_accept_last(struct listener *listener)
     }
 }
 
-void listener_close_all(struct worker *worker, bool accept_waiting)
+/* Off epoll as well: a socket that does not listen is forever ready with a hangup. */
+static void listener_disable(struct listener *listener)
+{
+    listener_accept_last(listener);
+    listener->disabled = true;
+    loop_remove(&listener->worker->loop, &listener->io);
+    if (listener->addr.any.sa_family != AF_UNIX)
+        shutdown(listener->io.fd, SHUT_RD);
+}
+
+static void listener_enable(struct listener *listener)
+{
+    if (listener->addr.any.sa_family != AF_UNIX && listen(listener->io.fd, LISTEN_BACKLOG) < 0)
+        log_error("cannot listen again frontend=%s reason=\"%s\"", listener->frontend->name,
+                  strerror(errno));
+    listener->disabled = false;
+    loop_add_level(&listener->worker->loop, &listener->io, listener->paused ? 0 : EPOLLIN);
+}
+
+void listener_obey_all(struct worker *worker)
 {
     list_each(node, &worker->listeners)
     {
         struct listener *listener = container_of(node, struct listener, node);
-        if (listener->io.fd < 0)
+        bool disabled = atomic_load(&listener->frontend->home->disabled);
+        if (listener->io.fd < 0 || listener->disabled == disabled)
             continue;
-        if (accept_waiting)
-            listener_accept_last(listener);
-        listener_resume(listener);
-        loop_close(&worker->loop, &listener->io);
+        if (disabled)
+            listener_disable(listener);
+        else
+            listener_enable(listener);
+    }
+}
+
+static void listener_close(struct listener *listener, bool accept_waiting)
+{
+    if (listener->io.fd < 0)
+        return;
+    if (accept_waiting && !listener->disabled)
+        listener_accept_last(listener);
+    listener_resume(listener);
+    loop_close(&listener->worker->loop, &listener->io);
+}
+
+void listener_close_all(struct worker *worker, bool accept_waiting)
+{
+    list_each(node, &worker->listeners)
+    {
+        listener_close(container_of(node, struct listener, node), accept_waiting);
+    }
+}
+
+/* ---- another configuration ---- */
+
+/* Closed, and the last of its clients is buried. */
+static void listener_free(struct listener *listener)
+{
+    struct edition *edition = listener->needs;
+    list_remove(&listener->node);
+    free(listener);
+    if (edition)
+        edition_drop(edition);
+}
+
+void listener_flow_gone(struct listener *listener)
+{
+    listener->flows--;
+    if (listener->flows == 0 && listener->io.fd < 0)
+        listener_free(listener);
+}
+
+static const struct snapshot_listen *listen_find(const struct snapshot *snapshot, unsigned id)
+{
+    for (size_t i = 0; i < snapshot->listen_count; i++) {
+        if (snapshot->listens[i].id == id)
+            return &snapshot->listens[i];
+    }
+    return NULL;
+}
+
+static void listener_open(struct worker *worker, const struct snapshot_listen *listen, int fd)
+{
+    struct frontend *frontend = &worker->snapshot->frontends[listen->frontend];
+    if (worker_listen(worker, frontend, listen->id, fd))
+        return;
+    log_error("a listening socket cannot be used frontend=%s reason=\"%s\"", frontend->name,
+              strerror(errno));
+    close(fd);
+}
+
+/* The socket now belongs to another frontend; who came through it before stays with the old one. */
+static void listener_hand_over(struct listener *listener, const struct snapshot_listen *listen)
+{
+    struct worker *worker = listener->worker;
+    int fd = listener->io.fd;
+    listener_resume(listener);
+    if (!listener->disabled)
+        loop_remove(&worker->loop, &listener->io);
+    listener->io.fd = -1;
+    listener_open(worker, listen, fd);
+}
+
+static void listener_change(struct listener *listener, struct edition *before)
+{
+    const struct snapshot *snapshot = listener->worker->snapshot;
+    struct frontend *frontend = snapshot_frontend(snapshot, listener->frontend->name);
+    const struct snapshot_listen *listen = listen_find(snapshot, listener->binding);
+    if (listener->io.fd >= 0 && !listen)
+        listener_close(listener, true);
+    else if (listener->io.fd >= 0 && &snapshot->frontends[listen->frontend] != frontend)
+        listener_hand_over(listener, listen);
+    if (listener->io.fd < 0 && listener->flows == 0) {
+        listener_free(listener);
+    } else if (frontend) {
+        listener->frontend = frontend;
+    } else if (!listener->gone) {
+        listener->gone = true;
+        listener->needs = edition_hold(before);
+    }
+}
+
+void listener_change_all(struct worker *worker, struct edition *before)
+{
+    const struct snapshot *snapshot = worker->snapshot;
+    list_each_safe(node, &worker->listeners)
+    {
+        listener_change(container_of(node, struct listener, node), before);
+    }
+    for (size_t i = 0; i < snapshot->listen_count; i++) {
+        const struct snapshot_listen *listen = &snapshot->listens[i];
+        if (!listen->fds)
+            continue;
+        for (size_t k = worker->index; k < listen->fd_count; k += worker->serving->worker_count)
+            listener_open(worker, listen, listen->fds[k]);
     }
 }
 
 void worker_client_closed(struct worker *worker, struct frontend *frontend)
 {
     serving_dismiss(worker->serving);
-    atomic_fetch_sub_explicit(&frontend->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&frontend->home->connections, 1, memory_order_relaxed);
     listener_resume_all(worker);
 }

@@ -23,12 +23,15 @@
 #include "lb/identity.h"
 #include "lb/line.h"
 #include "lb/notify.h"
+#include "lb/parcel.h"
+#include "lb/reload.h"
 #include "lb/serving.h"
 #include "lb/signals.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,9 +47,18 @@ enum {
 
 enum master_state { MASTER_STARTING, MASTER_SERVING, MASTER_WAITING, MASTER_STOPPING };
 
+/* A reload that the serving process has been asked to take over. */
+struct master_reload {
+    bool under_way, again; /* again: another one was asked for meanwhile */
+    struct config *config;
+    struct bindings next;
+};
+
 struct master {
     const struct config *config;
+    struct config *own_config; /* the same, once a reload has replaced the one we were given */
     struct bindings bindings;
+    struct master_reload reload;
     enum master_state state;
     int signals; /* signalfd */
     int line;    /* to the serving process, -1: none */
@@ -60,13 +72,18 @@ struct master {
 
 static void master_say(struct master *master, enum line_word word)
 {
-    char byte = (char)word;
-    if (master->line >= 0 && send(master->line, &byte, 1, MSG_NOSIGNAL) < 0)
+    if (master->line >= 0 && !line_send(master->line, word, SPAN_NONE, NULL, 0))
         log_warning("the serving process does not listen reason=\"%s\"", strerror(errno));
 }
 
+static void master_reload_end(struct master *master, bool done);
+
 static void master_hang_up(struct master *master)
 {
+    if (master->reload.under_way) {
+        log_error("the serving process ended during a reload, nothing changed");
+        master_reload_end(master, false);
+    }
     if (master->line >= 0)
         close(master->line);
     master->line = -1;
@@ -116,15 +133,9 @@ static int master_fork(struct master *master)
     return -1;
 }
 
-static void master_hear(struct master *master)
+static void master_serves(struct master *master)
 {
-    char word;
-    ssize_t got = recv(master->line, &word, 1, MSG_DONTWAIT);
-    if (got == 0) {
-        master_hang_up(master); // It ends; SIGCHLD follows.
-        return;
-    }
-    if (got != 1 || word != LINE_READY || master->state != MASTER_STARTING)
+    if (master->state != MASTER_STARTING)
         return;
     master->state = MASTER_SERVING;
     if (!master->announced)
@@ -133,6 +144,133 @@ static void master_hear(struct master *master)
         log_info("the serving process is ready again pid=%d after=%lldms", (int)master->child,
                  (long long)(clock_mono_ms() - master->started_ms));
     master->announced = true;
+}
+
+/* ---- another configuration ---- */
+
+/* Where the new addresses are: port 0 has become a real one. */
+static void log_addresses(const struct master *master)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (!out)
+        return;
+    bindings_print(&master->bindings, master->config, out);
+    fclose(out);
+    log_info("reloaded%s", text);
+    free(text);
+}
+
+static void master_reload(struct master *master);
+
+static void master_reload_end(struct master *master, bool done)
+{
+    struct master_reload *reload = &master->reload;
+    bool again = reload->again;
+    if (done) {
+        bindings_commit(&master->bindings, &reload->next);
+        config_free(master->own_config);
+        master->config = master->own_config = reload->config;
+        log_addresses(master);
+    } else {
+        bindings_rollback(&reload->next);
+        config_free(reload->config);
+    }
+    *reload = (struct master_reload){0};
+    notify_systemd("READY=1");
+    if (again && master->state == MASTER_SERVING)
+        master_reload(master);
+}
+
+/* Nothing changes; whoever serves tells why. */
+static void master_refuse(struct master *master, const char *why)
+{
+    if (master->line < 0 || !line_send(master->line, LINE_REFUSED, span_str(why), NULL, 0))
+        log_error("reload failed, nothing changed reason=\"%s\"", why);
+    notify_systemd("READY=1");
+}
+
+/* Reads and checks, binds what is new, hands it over: master_reload_end follows. */
+static void master_prepare(struct master *master)
+{
+    struct master_reload *reload = &master->reload;
+    const char *file = master->config->file;
+    char why[RELOAD_ERROR_MAX];
+    struct problems problems;
+    size_t len = 0;
+    char *text = config_read_file(file, &len, &problems);
+    if (text)
+        reload->config = config_load_text(file, span_of(text, len), &problems);
+    if (!reload->config)
+        reload_describe(&problems, file, why, sizeof(why));
+    problems_free(&problems);
+    bool bound = false;
+    if (reload->config) {
+        char names[RELOAD_NAMES_MAX]; // The serving process names them.
+        config_keep_restart(reload->config, master->config, names, sizeof(names));
+        bound = bindings_renew(&reload->next, &master->bindings, reload->config);
+        if (!bound)
+            snprintf(why, sizeof(why), "%s", reload->next.error);
+    }
+    reload->under_way = bound && parcel_send(master->line, span_of(text, len), &reload->next);
+    if (bound && !reload->under_way) {
+        snprintf(why, sizeof(why), "it cannot be handed over: %s", strerror(errno));
+        bindings_rollback(&reload->next);
+    }
+    free(text);
+    if (reload->under_way)
+        return;
+    config_free(reload->config);
+    reload->config = NULL;
+    master_refuse(master, why);
+}
+
+static void master_reload(struct master *master)
+{
+    if (master->reload.under_way) {
+        master->reload.again = true;
+        return;
+    }
+    notify_reloading();
+    if (master->state == MASTER_SERVING)
+        master_prepare(master);
+    else
+        master_refuse(master, "the serving process is not ready");
+}
+
+static void master_take(struct master *master, const struct line_message *message)
+{
+    for (size_t i = 0; i < message->fd_count; i++)
+        close(message->fds[i]);
+    switch (message->word) {
+    case LINE_READY:
+        master_serves(master);
+        return;
+    case LINE_RELOAD:
+        master_reload(master);
+        return;
+    case LINE_DONE:
+    case LINE_REFUSED:
+        if (master->reload.under_way)
+            master_reload_end(master, message->word == LINE_DONE);
+        return;
+    case LINE_STOP:
+    case LINE_REOPEN:
+    case LINE_PARCEL:
+    case LINE_FDS:
+        return; // Words for the serving process.
+    }
+}
+
+static void master_hear(struct master *master)
+{
+    struct line_message message;
+    enum line_result result = line_receive(master->line, &message);
+    if (result == LINE_ENDED)
+        master_hang_up(master); // It ends; SIGCHLD follows.
+    else if (result == LINE_GOT)
+        master_take(master, &message);
 }
 
 /* ---- ending ---- */
@@ -216,6 +354,8 @@ static bool master_take_signals(struct master *master, int *code)
                 return true;
         } else if (signo == SIGUSR1) {
             master_say(master, LINE_REOPEN);
+        } else if (signo == SIGHUP) {
+            master_reload(master);
         } else {
             signals_unsupported(signo);
         }
@@ -285,11 +425,13 @@ int master_run(const struct config *config)
     int code = 2;
     int line = master_loop(&master, &code);
     if (line >= 0) {
-        code = serving_run(config, &master.bindings, line);
+        code = serving_run(master.config, &master.bindings, line);
         bindings_close(&master.bindings, false);
+        config_free(master.own_config);
         return code;
     }
     close(master.signals);
     bindings_close(&master.bindings, true);
+    config_free(master.own_config);
     return code;
 }

@@ -2,10 +2,12 @@
 /* One datagram to the socket that $NOTIFY_SOCKET names; '@' stands for the abstract namespace. */
 #include "lb/notify.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,4 +31,11 @@ void notify_systemd(const char *state)
     if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&addr, addr_len) < 0)
         log_warning("cannot notify systemd socket=%s reason=\"%s\"", path, strerror(errno));
     close(fd);
+}
+
+void notify_reloading(void)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_mono_us());
+    notify_systemd(text);
 }

@@ -5,5 +5,8 @@
 #define LIMPET_LB_NOTIFY_H
 
 void notify_systemd(const char *state);
+/* "RELOADING=1" with the time that systemd wants beside it (Type=notify-reload compares it). The end
+ * of the reload is another "READY=1". */
+void notify_reloading(void);
 
 #endif

@@ -113,6 +113,8 @@ void request_read(struct flow *flow)
             flow_end_status(flow, END_CLIENT_GONE_HEAD, 0, NULL);
         return;
     case HEAD_BAD:
+        exchange_capture(flow, flow->listener->frontend->home->bad_request,
+                         buf_bytes(&flow->client.in), &error, NULL);
         log_debug("request refused: %s frontend=%s", error.reason, flow->listener->frontend->name);
         flow_end_status(flow, END_REQUEST_BAD, error.status, error.reason);
         return;
@@ -142,6 +144,8 @@ static bool request_admit(struct exchange *x)
     flow_count(flow, COUNTER_REQUESTS, 1);
     classify(x);
     note_engineio(x, &worker->eio);
+    if (x->held_poll && !access_on(worker))
+        exchange_note_line(x, head, base); /* for lb/farewell */
     x->repeatable = !x->has_sid && x->request.done &&
                     (x->method == METHOD_GET || x->method == METHOD_HEAD ||
                      x->method == METHOD_OPTIONS);
@@ -160,6 +164,11 @@ static bool request_admit(struct exchange *x)
         flow_end(flow, END_RATE_LIMITED);
         return false;
     }
+    if (x->handshake && !backend_handshake(x->backend, worker->loop.now_us)) {
+        flow_count(flow, COUNTER_SIO_HANDSHAKES_LIMITED, 1);
+        flow_end(flow, END_HANDSHAKE_LIMITED);
+        return false;
+    }
     return true;
 }
 
@@ -172,7 +181,8 @@ static void request_begin(struct flow *flow)
         return;
     }
     note_head(x, &worker->head);
-    exchange_note_line(x, &worker->head, exchange_text(x).ptr);
+    if (access_on(worker))
+        exchange_note_line(x, &worker->head, exchange_text(x).ptr);
     if (!request_admit(x))
         return;
     if (x->request.done)
@@ -218,7 +228,7 @@ static enum balance_result balance(struct exchange *x, struct server **server)
     struct worker *worker = x->flow->worker;
     struct balance_input input = {
         .rng = &worker->rng,
-        .state = upstream_balance(worker, x->backend),
+        .state = &x->edition->balance[x->backend->index],
         .source_hash = x->client_hash,
         .key_hash = x->client_hash,
         .tried_count = x->tried_count,
@@ -226,7 +236,7 @@ static enum balance_result balance(struct exchange *x, struct server **server)
     if (x->backend->config->opt.balance == BALANCE_HASH)
         input.key_hash = key_hash(x);
     for (size_t i = 0; i < x->tried_count; i++)
-        input.tried[i] = &x->backend->servers[x->tried[i]];
+        input.tried[i] = backend_server_by_sid_id(x->backend, x->tried[i]);
     return balance_choose(x->backend, &input, server);
 }
 
@@ -251,7 +261,7 @@ static void request_balance(struct exchange *x, bool from_queue)
     struct flow *flow = x->flow;
     struct worker *worker = flow->worker;
     struct server *server = NULL;
-    bool others_wait = !from_queue && upstream_queue_first(worker, x->backend);
+    bool others_wait = !from_queue && upstream_queue_first(worker, x->backend->home);
     enum balance_result result = others_wait ? BALANCE_FULL : balance(x, &server);
     if (result == BALANCE_FULL && !from_queue) {
         if (x->backend->config->opt.timeout_queue_ms == 0) {
@@ -259,6 +269,7 @@ static void request_balance(struct exchange *x, bool from_queue)
             return;
         }
         upstream_queue_push(worker, x->backend, &x->queue_node);
+        x->waited = true;
         flow_enter(flow, FLOW_QUEUE);
         /* A place left between the look and the push would be nobody's news. */
         if (!others_wait)
@@ -288,6 +299,20 @@ static void note_owner(struct exchange *x, const struct sticky_owner *owner)
         flow_count(x->flow, COUNTER_SIO_DEAD_OWNERS, 1);
 }
 
+/* Its owner has a place for it. A session that is to move leaves with its next poll. */
+static void request_to_owner(struct exchange *x, const struct sticky_owner *owner)
+{
+    struct flow *flow = x->flow;
+    if (x->held_poll && x->hold.held)
+        sessions_add(&flow->worker->sessions, &x->session, flow, &x->hold);
+    if (owner->kick && x->held_poll)
+        flow_kick_poll(flow, server_moving(x->server));
+    else if (owner->kick && x->upgrade)
+        flow_end_status(flow, END_KICKED, 400, NULL);
+    else
+        request_connect(x);
+}
+
 void request_choose(struct exchange *x, bool from_queue)
 {
     struct flow *flow = x->flow;
@@ -311,9 +336,10 @@ void request_choose(struct exchange *x, bool from_queue)
         return;
     case STICKY_OWNER:
         x->owned = owner.by == STICKY_SID;
+        sids_note(x);
         server_take_over(owner.server);
         exchange_join(x, owner.server);
-        request_connect(x);
+        request_to_owner(x, &owner);
         return;
     case STICKY_NOBODY:
         request_balance(x, false);
@@ -336,7 +362,6 @@ static bool may_try_again(const struct exchange *x)
 }
 
 static void try_again(struct exchange *x, enum end_reason reason, bool same_server)
-        sids_note(x);
 {
     struct flow *flow = x->flow;
     struct server *server = x->server;
@@ -354,7 +379,7 @@ static void try_again(struct exchange *x, enum end_reason reason, bool same_serv
         return;
     }
     if (x->tried_count < BALANCE_TRIED_MAX)
-        x->tried[x->tried_count++] = server->index;
+        x->tried[x->tried_count++] = (uint16_t)server->sid_id;
     flow_count(flow, COUNTER_REDISPATCHES, 1);
     x->redispatched = true;
     x->fresh = false;

@@ -30,7 +30,7 @@ static bool write_head(struct exchange *x)
         .scheme = SPAN("http"),
         .port = span_str(x->flow->listener->port),
         .request_id = span_of(id, 16),
-        .default_host = span_str(x->server->config->opt.address),
+        .default_host = span_str(exchange_server_address(x)),
         .drop_accept_encoding = x->handshake && (x->polling || x->legacy),
         .upgrade = x->upgrade,
         .framing = x->request.framing,

@@ -121,25 +121,27 @@ static void response_done(struct exchange *x)
 
 /* ---- the body ---- */
 
-/* Chunks gather in `out` and leave with the flush. */
+/* One piece goes straight through; several, and chunks, gather in `out` and leave with the flush. */
 bool response_send(struct exchange *x, const struct span *parts, size_t count)
 {
     struct conn *client = &x->flow->client;
-    if (x->watch != WATCH_NOTHING)
-        watch(x, piece);
-    if (!x->response_chunked)
-        return conn_write(client, parts, count) != IO_FAILED;
     char size[CHUNKED_HEAD_MAX];
     size_t len = 0;
+    bool fits = true;
+    if (!x->response_chunked && count == 1)
+        return conn_write(client, parts, 1) != IO_FAILED;
     for (size_t i = 0; i < count; i++)
         len += parts[i].len;
     if (len == 0)
         return true; /* an empty chunk would be the last one */
-    size_t n = chunked_write_head(len, size);
-    bool fits = buf_append(client->shelf, &client->out, span_of(size, n));
+    if (x->response_chunked)
+        fits = buf_append(client->shelf, &client->out,
+                          span_of(size, chunked_write_head(len, size)));
     for (size_t i = 0; i < count && fits; i++)
         fits = buf_append(client->shelf, &client->out, parts[i]);
-    return fits && buf_append(client->shelf, &client->out, SPAN("\r\n"));
+    if (x->response_chunked)
+        fits = fits && buf_append(client->shelf, &client->out, SPAN("\r\n"));
+    return fits;
 }
 
 /* Hands one piece to the client. False: the client is gone. */
@@ -207,17 +209,17 @@ static void response_wait(struct exchange *x)
     }
 }
 
-/* The response's head lies in the client's `out`, bytes of the body perhaps in the server's `in`.
+/* The response's head lies in the client's `out` (or is held back), bytes of the body perhaps in the server's `in`.
  */
 static void response_relay(struct exchange *x)
 {
     struct flow *flow = x->flow;
     struct conn *client = &flow->client;
     enum step step = STEP_DONE;
-    if (step == STEP_DONE && x->held_back && !sids_release(x))
-        step = STEP_CLIENT_GONE;
     if (!x->response.done)
         step = x->response.framing == FRAMING_CHUNKED ? relay_chunks(x) : relay_plain(x);
+    if (step == STEP_DONE && x->held_back && !sids_release(x))
+        step = STEP_CLIENT_GONE;
     if (step == STEP_DONE && x->response_chunked &&
         !buf_append(client->shelf, &client->out, CHUNKED_END))
         step = STEP_CLIENT_GONE;
@@ -258,13 +260,13 @@ static void note_framing(struct exchange *x, const struct head *head)
     x->response.left = head->content_length;
     x->response.done = head->framing == FRAMING_NONE ||
                        (head->framing == FRAMING_LENGTH && head->content_length == 0);
+    if (head->framing == FRAMING_CHUNKED)
+        chunked_init(&x->response.chunked);
 }
 
 static void decide_framing(struct exchange *x, const struct head *head, size_t grown,
                            struct response_edit *edit)
 {
-    if (head->framing == FRAMING_CHUNKED)
-        chunked_init(&x->response.chunked);
     bool unknown_length = head->framing == FRAMING_CHUNKED || head->framing == FRAMING_UNTIL_CLOSE;
     x->response_chunked = unknown_length && !x->minor_0;
     if (unknown_length && x->minor_0)
@@ -286,7 +288,7 @@ bool response_write_head(struct exchange *x, const char *base, size_t grown)
     struct response_edit edit = {.to_minor = x->minor_0 ? 0 : 1};
     decide_framing(x, head, grown, &edit);
     x->client_keeps = x->client_keeps && x->request.done && !x->request_broken &&
-                      exchange_more_may_follow(x) && !worker->stopping;
+                      exchange_more_may_follow(x) && !flow_leaves(flow);
     edit.close = !x->client_keeps;
     edit.say_keep_alive = x->client_keeps && x->minor_0;
     sticky_edit_response(x->backend, x->server, x->cookie_server, head, base, worker->loop.now_ms,
@@ -365,12 +367,12 @@ static bool response_head(struct exchange *x)
 {
     const struct head *head = &x->flow->worker->head;
     if (head->status == 101) {
+        if (!x->upgrade || !head->upgrade_websocket) {
+            response_bad(x, "101 that nobody asked for");
             return false;
         }
         sids_confirm(x, 101);
         tunnel_start(x);
-        if (!x->upgrade || !head->upgrade_websocket) {
-            response_bad(x, "101 that nobody asked for");
         return false;
     }
     if (head->status < 200)
@@ -398,6 +400,8 @@ static void response_read_head(struct exchange *x)
             return;
         }
         if (result == HEAD_BAD) {
+            exchange_capture(x->flow, x->backend->home->bad_response, buf_bytes(&up->in), &error,
+                             x->server);
             response_bad(x, error.reason);
             return;
         }

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Servers and backends at run time: places taken and given back, load, and the way from a stable id
- * of a sid table back to the server.
+ * Servers and backends at run time: places taken and given back, load, the way from a stable id of a
+ * sid table back to the server, and how a name's server outlives the configurations that name it.
  *
- * A backend is one allocation with its two id tables behind it. The id tables are written here,
- * before any worker starts, and only read afterwards. Ids of servers that are no longer configured
- * lead nowhere: their sessions' owner is gone.
+ *     view of configuration 1        view of configuration 2
+ *       servers: a b c                 servers: b d │ c (leaving: its sessions are served on)
+ *                │ │ │                          │ │   │
+ *                ▼ ▼ ▼                          ▼ ▼   ▼
+ *                a b c  ◄──── the same ────►    b d   c        one home: sid tables, queues' mask
+ *
+ * A view is one allocation with its two id tables behind it, written here before anybody else sees
+ * it. Ids of servers that are in no view lead nowhere: their sessions' owner is gone. References are
+ * counted by views only, on control's thread; who else needs a server has hold of a view (an
+ * exchange) or of its edition (lb/edition).
  *
  * Limits are kept by compare-and-swap on `inflight`, so that max_connections holds exactly,
  * whatever many workers do at once; all accesses are relaxed because no other data is published
@@ -37,7 +44,7 @@ static struct backend_body *body_of(struct backend *backend)
 
 int64_t server_load(const struct server *server)
 {
-    return sidmap_sessions(server->backend->sids, server->sid_id) +
+    return sidmap_sessions(server->home->sids, server->sid_id) +
            atomic_load_explicit(&server->loose, memory_order_relaxed);
 }
 
@@ -83,22 +90,46 @@ bool server_full(const struct server *server)
     return limit > 0 && atomic_load_explicit(&server->inflight, memory_order_relaxed) >= limit;
 }
 
-/* What a server is before anybody has looked at it. False: one of the tables takes no more names
+/*
+ * A token bucket in one number: when it will be full again (GCRA, as in lb/limits). Each session
+ * moves that time one interval on; there is none to be had while it lies more than a quarter of a
+ * second ahead: that much may come at once.
+ */
+bool backend_handshake(struct backend *backend, int64_t now_us)
+{
+    _Atomic int64_t *full = &backend->home->handshakes_full_us;
+    int64_t rate = backend->config->opt.handshake_rate;
+    if (rate <= 0)
+        return true;
+    int64_t interval_us = 1000000 / rate;
+    int64_t depth_us = interval_us > 250000 ? interval_us : 250000;
+    int64_t full_us = atomic_load_explicit(full, memory_order_relaxed);
+    int64_t next_us;
+    do {
+        next_us = (full_us > now_us ? full_us : now_us) + interval_us;
+        if (next_us - now_us > depth_us)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(full, &full_us, next_us, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+/* What a server is before anybody has looked at it. NULL: one of the tables takes no more names
  * (errno). */
-static bool server_init(struct server *server, struct backend *backend, size_t index,
-                        uint16_t stat_id)
+static struct server *server_new(struct backend *backend, size_t index)
 {
     const struct config_server *config = &backend->config->servers[index];
+    struct backend_home *home = backend->home;
     struct span name = span_str(config->name);
+    struct server *server = mem_must_alloc(sizeof(*server));
 
-    server->name = config->name;
-    server->backend = backend;
-    server->config = config;
-    server->index = (uint16_t)index;
-    server->stat_id = stat_id;
+    server->name = mem_must_copy(config->name);
+    server->address = mem_must_copy(config->opt.address ? config->opt.address : config->name);
+    server->home = home;
+    server->stat_id = NO_STAT;
     server->name_hash = hash_stable(name);
-    server->sid_id = sidmap_server_id(backend->sids, name);
-    server->cookie_id = backend->cookies ? sidmap_server_id(backend->cookies, name) : -1;
+    server->sid_id = sidmap_server_id(home->sids, name);
+    server->cookie_id = home->cookies ? sidmap_server_id(home->cookies, name) : -1;
     atomic_init(&server->health,
                 backend->config->health_kind == HEALTH_NONE ? SERVER_UNCHECKED : SERVER_UP);
     atomic_init(&server->admin, SERVER_READY);
@@ -110,14 +141,39 @@ static bool server_init(struct server *server, struct backend *backend, size_t i
         server->addr = config->endpoint.addr;
         server->addr_known = true;
     }
-    if (server->sid_id < 0 || (backend->cookies && server->cookie_id < 0)) {
-        errno = ENOSPC;
-        return false;
-    }
-    body_of(backend)->by_sid_id[server->sid_id] = (int16_t)index;
-    if (server->cookie_id >= 0)
-        body_of(backend)->by_cookie_id[server->cookie_id] = (int16_t)index;
-    return true;
+    if (server->sid_id >= 0 && (!home->cookies || server->cookie_id >= 0))
+        return server;
+    free(server->name);
+    free(server->address);
+    free(server);
+    errno = ENOSPC;
+    return NULL;
+}
+
+static void server_unref(struct server *server)
+{
+    if (--server->refs > 0)
+        return;
+    free(server->locals);
+    free(server->address);
+    free(server->name);
+    free(server);
+}
+
+/* The server becomes the view's next one. */
+static void backend_add(struct backend *backend, struct server *server, bool leaving)
+{
+    struct backend_body *body = body_of(backend);
+    size_t index = backend->server_count + backend->leaving_count;
+    server->refs++;
+    backend->servers[index] = server;
+    body->by_sid_id[server->sid_id] = (int16_t)index;
+    if (server->cookie_id >= 0 && !leaving)
+        body->by_cookie_id[server->cookie_id] = (int16_t)index;
+    if (leaving)
+        backend->leaving_count++;
+    else
+        backend->server_count++;
 }
 
 /* Does the configuration say that cookies are learned and asked? */
@@ -138,17 +194,54 @@ static struct sidmap *table_open(const char *name, size_t max_entries, int fd, i
     return map ? map : sidmap_new(name, max_entries);
 }
 
-static bool tables_open(struct backend *backend, int sids_fd, int cookies_fd, int64_t now_ms)
+static bool home_open_cookies(struct backend_home *home, const struct config_backend *config,
+                              int fd, int64_t now_ms)
 {
-    size_t max_entries = (size_t)backend->config->opt.sid_max_entries;
-
-    backend->sids = table_open("limpet-sids", max_entries, sids_fd, now_ms);
-    if (!backend->sids)
-        return false;
-    if (!learns_cookies(backend->config))
+    if (!learns_cookies(config) || home->cookies)
         return true;
-    backend->cookies = table_open("limpet-cookies", max_entries, cookies_fd, now_ms);
-    return backend->cookies != NULL;
+    home->cookies = table_open("limpet-cookies", (size_t)config->opt.sid_max_entries, fd, now_ms);
+    return home->cookies != NULL;
+}
+
+static void home_unref(struct backend_home *home)
+{
+    if (--home->refs > 0)
+        return;
+    capture_free(home->bad_response);
+    sidmap_free(home->sids);
+    sidmap_free(home->cookies);
+    free(home->locals);
+    free(home->name);
+    free(home);
+}
+
+/* A view without servers, with room for `room` of them. */
+static struct backend *view_new(struct backend_home *home, const struct config_backend *config,
+                                uint16_t index, size_t room)
+{
+    struct backend_body *body = mem_must_alloc(sizeof(*body));
+    struct backend *backend = &body->backend;
+
+    for (size_t i = 0; i < SIDMAP_SERVERS_MAX; i++)
+        body->by_sid_id[i] = body->by_cookie_id[i] = NO_SERVER;
+    home->refs++;
+    backend->home = home;
+    backend->name = config->name;
+    backend->config = config;
+    backend->index = index;
+    backend->stat_id = home->stat_id;
+    backend->servers = mem_must_alloc((room + 1) * sizeof(struct server *));
+    backend->sids = home->sids;
+    backend->cookies = learns_cookies(config) ? home->cookies : NULL;
+    return backend;
+}
+
+static struct backend *view_failed(struct backend *backend)
+{
+    int error = errno;
+    backend_free(backend);
+    errno = error;
+    return NULL;
 }
 
 struct backend *backend_new(const struct config_backend *config, uint16_t index,
@@ -158,46 +251,108 @@ struct backend *backend_new(const struct config_backend *config, uint16_t index,
         errno = ENOSPC;
         return NULL;
     }
-    struct backend_body *body = mem_must_alloc(sizeof(*body));
-    struct backend *backend = &body->backend;
-
-    for (size_t i = 0; i < SIDMAP_SERVERS_MAX; i++)
-        body->by_sid_id[i] = body->by_cookie_id[i] = NO_SERVER;
-    backend->name = config->name;
-    backend->config = config;
-    backend->index = index;
-    backend->stat_id = first_stat_id;
-    backend->servers = mem_must_alloc((config->server_count + 1) * sizeof(*backend->servers));
-    backend->server_count = config->server_count;
-    if (!tables_open(backend, sids_fd, cookies_fd, now_ms))
-        goto failed;
-    for (size_t i = 0; i < config->server_count; i++)
-        if (!server_init(&backend->servers[i], backend, i, (uint16_t)(first_stat_id + 1 + i)))
-            goto failed;
+    struct backend_home *home = mem_must_alloc(sizeof(*home));
+    home->name = mem_must_copy(config->name);
+    home->stat_id = first_stat_id;
+    home->refs = 1;
+    home->bad_response = capture_new();
+    home->sids = table_open("limpet-sids", (size_t)config->opt.sid_max_entries, sids_fd, now_ms);
+    if (!home->sids || !home_open_cookies(home, config, cookies_fd, now_ms)) {
+        int error = errno;
+        home_unref(home);
+        errno = error;
+        return NULL;
+    }
+    struct backend *backend = view_new(home, config, index, config->server_count);
+    home_unref(home); // The view's from here on.
+    for (size_t i = 0; i < config->server_count; i++) {
+        struct server *server = server_new(backend, i);
+        if (!server)
+            return view_failed(backend);
+        server->stat_id = (uint16_t)(first_stat_id + 1 + i);
+        backend_add(backend, server, false);
+        server->backend = backend;
+        server->config = &config->servers[i];
+        server->index = (uint16_t)i;
+    }
     return backend;
+}
 
-failed:;
-    int error = errno;
-    backend_free(backend);
-    errno = error;
+/* Of all its servers, also the leaving ones. */
+static struct server *server_named(const struct backend *backend, const char *name)
+{
+    for (size_t i = 0; i < backend->server_count + backend->leaving_count; i++)
+        if (span_eq(span_str(backend->servers[i]->name), span_str(name)))
+            return backend->servers[i];
     return NULL;
+}
+
+bool server_in_use(const struct server *server)
+{
+    return sidmap_sessions(server->home->sids, server->sid_id) > 0 ||
+           atomic_load_explicit(&server->inflight, memory_order_relaxed) > 0;
+}
+
+struct backend *backend_renew(struct backend *old, const struct config_backend *config,
+                              uint16_t index, int cookies_fd, int64_t now_ms)
+{
+    struct backend_home *home = old->home;
+    size_t known = old->server_count + old->leaving_count;
+    bool first_cookies = !home->cookies;
+    if (!home_open_cookies(home, config, cookies_fd, now_ms))
+        return NULL;
+    // Views that learn no cookies never look at cookie_id.
+    for (size_t i = 0; home->cookies && first_cookies && i < known; i++)
+        old->servers[i]->cookie_id = sidmap_server_id(home->cookies,
+                                                      span_str(old->servers[i]->name));
+    struct backend *backend = view_new(home, config, index, config->server_count + known);
+    for (size_t i = 0; i < config->server_count; i++) {
+        struct server *server = server_named(old, config->servers[i].name);
+        if (!server)
+            server = server_new(backend, i);
+        if (!server)
+            return view_failed(backend);
+        backend_add(backend, server, false);
+    }
+    for (size_t i = 0; i < known; i++) {
+        struct server *server = old->servers[i];
+        if (!backend_server(backend, span_str(server->name)) && server_in_use(server))
+            backend_add(backend, server, true);
+    }
+    return backend;
 }
 
 void backend_free(struct backend *backend)
 {
     if (!backend)
         return;
-    sidmap_free(backend->sids);
-    sidmap_free(backend->cookies);
+    for (size_t i = 0; i < backend->server_count + backend->leaving_count; i++)
+        server_unref(backend->servers[i]);
+    home_unref(backend->home);
     free(backend->servers);
     free(body_of(backend));
+}
+
+ptrdiff_t backend_index_of(const struct backend *backend, const struct server *server)
+{
+    const struct backend_body *body = container_of(backend, const struct backend_body, backend);
+    int index = body->by_sid_id[server->sid_id];
+    return index != NO_SERVER && backend->servers[index] == server ? index : -1;
+}
+
+const struct config_server *backend_server_config(const struct backend *backend,
+                                                  const struct server *server)
+{
+    ptrdiff_t index = backend_index_of(backend, server);
+    bool configured = index >= 0 && (size_t)index < backend->server_count;
+    return configured ? &backend->config->servers[index] : NULL;
 }
 
 struct server *backend_server(struct backend *backend, struct span name)
 {
     for (size_t i = 0; i < backend->server_count; i++)
-        if (span_eq(span_str(backend->servers[i].name), name))
-            return &backend->servers[i];
+        if (span_eq(span_str(backend->servers[i]->name), name))
+            return backend->servers[i];
     return NULL;
 }
 
@@ -205,7 +360,7 @@ static struct server *server_at(struct backend *backend, const int16_t *table, i
 {
     if (id < 0 || id >= SIDMAP_SERVERS_MAX || table[id] == NO_SERVER)
         return NULL;
-    return &backend->servers[table[id]];
+    return backend->servers[table[id]];
 }
 
 struct server *backend_server_by_sid_id(struct backend *backend, int sid_id)

@@ -14,12 +14,14 @@
 
 #include "base/clock.h"
 #include "lb/control.h"
+#include "lb/edition.h"
 #include "lb/events.h"
 #include "lb/flow.h"
 #include "lb/identity.h"
 #include "lb/line.h"
 #include "lb/notify.h"
 #include "lb/stats.h"
+#include "lb/web.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -65,6 +67,8 @@ static int64_t connections_from_descriptors(const struct serving *serving)
         return 1;
     int64_t reserve = RESERVE + RESERVE_PER_WORKER * (int64_t)serving->worker_count +
                       serving->listen_fd_count;
+    if (serving->config->admin.http)
+        reserve += WEB_CONNECTIONS;
     for (size_t i = 0; i < serving->config->backend_count; i++)
         reserve += (int64_t)serving->config->backends[i].server_count; // A probe each.
     if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur / 2 > CONNECTIONS_MOST)
@@ -78,6 +82,7 @@ static void serving_set_max_connections(struct serving *serving)
     int64_t wanted = serving->config->process.max_connections;
     int64_t possible = connections_from_descriptors(serving);
     serving->max_connections = wanted > 0 ? wanted : possible;
+    serving->hard_max_connections = wanted > possible ? wanted : possible;
     if (wanted > possible)
         log_warning("the limit on file descriptors does not allow process.max_connections, "
                     "connections may fail wanted=%lld possible=%lld",
@@ -117,11 +122,16 @@ static bool serving_prepare(struct serving *serving, struct bindings *bindings)
 
 static bool serving_listen(struct serving *serving, struct bindings *bindings)
 {
+    struct snapshot *snapshot = serving->snapshot;
+    snapshot->listens = mem_must_alloc((bindings->count + 1) * sizeof(*snapshot->listens));
     for (size_t i = 0; i < bindings->count; i++) {
         struct binding *binding = &bindings->list[i];
-        struct frontend *frontend = &serving->snapshot->frontends[binding->frontend_index];
-        for (unsigned k = 0; k < serving->worker_count; k++) {
-            if (!worker_listen(&serving->workers[k], frontend, binding->fds[k]))
+        struct frontend *frontend = &snapshot->frontends[binding->frontend_index];
+        struct snapshot_listen *listen = &snapshot->listens[snapshot->listen_count++];
+        *listen = (struct snapshot_listen){.id = binding->id, .frontend = binding->frontend_index};
+        for (size_t k = 0; k < binding->fd_count; k++) {
+            struct worker *worker = &serving->workers[k % serving->worker_count];
+            if (!worker_listen(worker, frontend, binding->id, binding->fds[k]))
                 return false;
             binding->fds[k] = -1; // The worker's from here on.
         }
@@ -150,9 +160,8 @@ static bool serving_start(struct serving *serving, struct bindings *bindings, in
         return false;
     control_await_names(serving->control, NAMES_WAIT_MS);
     if (!serving_make_workers(serving, bindings) ||
-        !control_start(serving->control, bindings->admin_fd, line_fd))
+        !control_start(serving->control, bindings, line_fd))
         return false;
-    bindings->admin_fd = -1;
     for (unsigned i = 0; i < serving->worker_count; i++) {
         if (!worker_start(&serving->workers[i]))
             return false;
@@ -181,7 +190,10 @@ static void serving_free(struct serving *serving)
     events_fini(serving);
     log_stop();
     log_sink_close(serving->access);
+    struct config *own = serving->snapshot->own_config;
+    editions_fini(serving->snapshot);
     snapshot_free(serving->snapshot);
+    config_free(own);
     free(serving->workers);
     free(serving);
 }
@@ -214,7 +226,6 @@ int serving_run(const struct config *config, struct bindings *bindings, int line
     serving->listen_fd_count = (int)(bindings->count * bindings->worker_count);
     rand_secret(&serving->id_key, sizeof(serving->id_key));
     serving_set_max_connections(serving);
-    char ready = LINE_READY;
     // The bindings know the addresses; the sockets in them go to the workers.
     if (!serving_prepare(serving, bindings))
         return 2;
@@ -224,7 +235,7 @@ int serving_run(const struct config *config, struct bindings *bindings, int line
     }
     if (line_fd < 0)
         serving_announce(config, bindings);
-    else if (write(line_fd, &ready, 1) != 1)
+    else if (!line_send(line_fd, LINE_READY, SPAN_NONE, NULL, 0))
         log_error("cannot tell the master that this process is ready reason=\"%s\"",
                   strerror(errno));
     control_run(serving->control);

@@ -179,19 +179,30 @@ static void sample_process(const struct tick *tick, int64_t bytes_out)
     samples->tick_ms = tick->now_ms;
 }
 
-/* The samples, made anew when there are none or the snapshot has other blocks. NULL: no memory. */
+/* The samples of all blocks that there can be; what is never touched costs no memory. NULL: none. */
 static struct stats_samples *samples_of(struct serving *serving)
 {
-    size_t count = serving->snapshot->stat_count;
-    if (serving->samples != NULL && serving->samples->count == count)
+    if (serving->samples != NULL)
         return serving->samples;
-    stats_fini(serving);
-    struct stats_samples *samples = calloc(1,
-                                           sizeof(*samples) + count * sizeof(samples->blocks[0]));
-    if (samples != NULL)
-        samples->count = count;
-    serving->samples = samples;
-    return samples;
+    size_t count = STAT_IDS_MAX;
+    serving->samples = calloc(1, sizeof(struct stats_samples) +
+                                     count * sizeof(serving->samples->blocks[0]));
+    if (serving->samples != NULL)
+        serving->samples->count = count;
+    return serving->samples;
+}
+
+void stats_forget(struct serving *serving, uint16_t stat_id)
+{
+    for (unsigned i = 0; i < serving->worker_count; i++) {
+        struct counter_block *block = &serving->workers[i].stats[stat_id];
+        for (int id = 0; id < COUNTERS; id++)
+            atomic_store_explicit(&block->value[id], 0, memory_order_relaxed);
+        for (int id = 0; id < HISTOGRAMS; id++)
+            histogram_clear(&block->histograms[id]);
+    }
+    if (serving->samples != NULL)
+        serving->samples->blocks[stat_id] = (struct stats_sample){0};
 }
 
 void stats_tick(struct serving *serving)

@@ -67,6 +67,9 @@ void stats_add_key(struct text *out, struct span key);
 /* Maxima begin anew; `all`: so do counters, in the workers' next turn. */
 void stats_clear(struct serving *serving, bool all);
 
+/* A counter block's number is given to something new: it begins with nothing. */
+void stats_forget(struct serving *serving, uint16_t stat_id);
+
 /*
  * Takes the samples that rates and maxima come from. Control calls it once a second; before the
  * first call rates are 0. The samples hang on serving; stats_fini frees them.

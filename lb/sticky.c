@@ -82,6 +82,13 @@ static struct server *learned_owner(struct backend *backend, struct span value, 
     return sid_cookie_owner(backend, value, now_ms);
 }
 
+/* May a cookie lead this request there? A new session does not go where sessions are moved away. */
+static bool cookie_owner_takes(const struct server *server, const struct eio_request *eio)
+{
+    return server_alive(server) &&
+           (eio->kind != EIO_HANDSHAKE || server_moving(server) == MOVE_NONE);
+}
+
 static struct server *value_owner(struct backend *backend, struct span value, int64_t now_ms)
 {
     struct span prefix, rest;
@@ -98,12 +105,6 @@ static struct server *value_owner(struct backend *backend, struct span value, in
     return NULL;
 }
 
-struct server *sticky_cookie_server(struct backend *backend, const struct head *head,
-                                    const char *base, int64_t now_ms)
-{
-    struct span value;
-
-    if (!find_cookie(head, base, span_str(backend->config->opt.cookie_name), &value))
 /* The value of the request's cookie of that name; false: none, or it is empty. */
 static bool find_cookie(const struct head *head, const char *base, struct span name,
                         struct span *value)
@@ -118,6 +119,12 @@ static bool find_cookie(const struct head *head, const char *base, struct span n
     return false;
 }
 
+struct server *sticky_cookie_server(struct backend *backend, const struct head *head,
+                                    const char *base, int64_t now_ms)
+{
+    struct span value;
+
+    if (!find_cookie(head, base, span_str(backend->config->opt.cookie_name), &value))
         return NULL;
     return value_owner(backend, value, now_ms);
 }
@@ -147,6 +154,7 @@ static bool find_by_sid(struct backend *backend, const struct eio_request *eio, 
                         struct sticky_owner *out)
 {
     struct sid_found found;
+    struct server *named = NULL;
 
     if (eio->kind != EIO_SESSION)
         return false;
@@ -156,7 +164,6 @@ static bool find_by_sid(struct backend *backend, const struct eio_request *eio, 
     if (!known && said == SIDNAME_NOTHING) {
         out->sid_missed = true;
         return false;
-    struct server *named = NULL;
     }
     out->by = STICKY_SID;
     if (known)
@@ -193,7 +200,7 @@ void sticky_find(struct backend *backend, const struct eio_request *eio, const s
             break;
         case STICKY_COOKIE:
             server = sticky_cookie_server(backend, head, base, now_ms);
-            if (server && server_alive(server))
+            if (server && cookie_owner_takes(server, eio))
                 owner_set(out, STICKY_COOKIE, server);
             break;
         case STICKY_SOURCE:
@@ -224,13 +231,6 @@ void sticky_edit_request(const struct backend *backend, struct cookie_edit *edit
     }
 }
 
-/* Every Set-Cookie of our name says: whoever brings this value belongs to `server`. */
-static void learn_cookies(struct backend *backend, const struct server *server,
-                          const struct head *head, const char *base, int64_t now_ms)
-{
-    struct span wanted = span_str(backend->config->opt.cookie_name);
-    struct span name, value;
-    char digest[DIGEST_SIZE];
 void sticky_untag_request(const struct backend *backend, const struct eio_request *eio,
                           const struct head *head, const char *base, struct request_edit *edit)
 {
@@ -245,6 +245,13 @@ void sticky_untag_request(const struct backend *backend, const struct eio_reques
         edit->cookie.change = COOKIE_STRIP_PREFIX; /* a tag has the form of one */
 }
 
+/* Every Set-Cookie of our name says: whoever brings this value belongs to `server`. */
+static void learn_cookies(struct backend *backend, const struct server *server,
+                          const struct head *head, const char *base, int64_t now_ms)
+{
+    struct span wanted = span_str(backend->config->opt.cookie_name);
+    struct span name, value;
+    char digest[DIGEST_SIZE];
 
     if (!backend->cookies || !head_field(head, HEADER_SET_COOKIE))
         return;

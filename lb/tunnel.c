@@ -31,8 +31,23 @@ static struct tunnel *tunnel_of(struct conn *conn)
 static void tunnel_touch(struct tunnel *tunnel)
 {
     if (!tunnel->kicked)
-        flow_deadline(tunnel->flow, tunnel->backend->config->opt.timeout_tunnel_ms,
+        flow_deadline(tunnel->flow, tunnel_backend(tunnel)->config->opt.timeout_tunnel_ms,
                       END_TUNNEL_TIMEOUT);
+}
+
+struct backend *tunnel_backend(const struct tunnel *tunnel)
+{
+    return tunnel->edition ? tunnel->backend
+                           : upstream_backend(tunnel->flow->worker, tunnel->server);
+}
+
+void tunnel_outlive(struct tunnel *tunnel, struct edition *before)
+{
+    struct worker *worker = tunnel->flow->worker;
+    if (tunnel->edition || !upstream_server_gone(worker, tunnel->server))
+        return;
+    tunnel->edition = edition_hold(before);
+    tunnel->backend = snapshot_backend(before->snapshot, tunnel->server->home->name);
 }
 
 /* ---- the relay step ---- */
@@ -207,8 +222,11 @@ static void tunnel_take_over(struct tunnel *tunnel, struct exchange *x)
     struct worker *worker = flow->worker;
     tunnel->flow = flow;
     tunnel->up = x->up;
-    tunnel->backend = x->backend;
     tunnel->server = x->server;
+    if (upstream_server_gone(worker, x->server)) {
+        tunnel->edition = edition_hold(x->edition);
+        tunnel->backend = x->backend;
+    }
     tunnel->hold = x->hold;
     tunnel->loose = x->loose;
     tunnel->began_us = worker->loop.now_us;
@@ -218,7 +236,8 @@ static void tunnel_take_over(struct tunnel *tunnel, struct exchange *x)
     conn_set_owner(&tunnel->up->conn, &tunnel_server_owner);
     x->status = 101;
     x->response_us = worker->loop.now_us;
-    if (x->has_sid)
+    tunnel->upgraded = x->has_sid;
+    if (tunnel->upgraded)
         flow_count(flow, COUNTER_SIO_UPGRADED_NOW, 1);
     else if (x->protocol != 0)
         flow_count(flow, COUNTER_SIO_WEBSOCKETS, 1);
@@ -226,6 +245,9 @@ static void tunnel_take_over(struct tunnel *tunnel, struct exchange *x)
     tunnel->sent_before = flow->client.sent + buf_len(&flow->client.out);
     exchange_free(x);
     flow->tunnel = tunnel;
+    if (tunnel->hold.held || tunnel->loose)
+        sessions_add(&worker->sessions, &tunnel->session, flow,
+                     tunnel->hold.held ? &tunnel->hold : NULL);
     flow_count(flow, COUNTER_SIO_WEBSOCKET_NOW, 1);
     atomic_fetch_add_explicit(&worker->tunnels_now, 1, memory_order_relaxed);
 }
@@ -256,6 +278,8 @@ void tunnel_start(struct exchange *x)
     conn_resume(&flow->client); /* bytes that came behind the request */
     if (tunnel->client_eof)
         tunnel_client_eof(tunnel);
+    else if (sidmap_marked(tunnel_backend(tunnel)->sids, &tunnel->hold))
+        tunnel_kick(tunnel, server_moving(tunnel->server));
 }
 
 static void tunnel_log(struct tunnel *tunnel, enum end_reason reason, uint64_t bytes)
@@ -266,7 +290,7 @@ static void tunnel_log(struct tunnel *tunnel, enum end_reason reason, uint64_t b
     struct frontend *frontend = flow->listener->frontend;
     struct access_record record = {
         .frontend = frontend->name,
-        .backend = tunnel->backend->name,
+        .backend = tunnel_backend(tunnel)->name,
         .server = tunnel->server->name,
         .request_line = SPAN("<TUNNEL>"),
         .transport = "websocket",
@@ -277,7 +301,7 @@ static void tunnel_log(struct tunnel *tunnel, enum end_reason reason, uint64_t b
         .reason = reason,
         .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections,
                                                          memory_order_relaxed),
-        .frontend_connections = atomic_load_explicit(&frontend->connections, memory_order_relaxed),
+        .frontend_connections = atomic_load_explicit(&frontend->home->connections, memory_order_relaxed),
         .server_connections = atomic_load_explicit(&tunnel->server->inflight, memory_order_relaxed),
         .cookie_state = {'-', '-'},
     };
@@ -292,13 +316,14 @@ void tunnel_end(struct tunnel *tunnel, enum end_reason reason)
     struct worker *worker = flow->worker;
     struct server *server = tunnel->server;
     struct server_conn *up = tunnel->up;
+    struct backend *backend = tunnel_backend(tunnel);
     uint64_t bytes = flow->client.sent + buf_len(&flow->client.out) - tunnel->sent_before;
     flow_count(flow, COUNTER_BYTES_OUT, (int64_t)bytes);
     flow_count(flow, COUNTER_BYTES_IN, (int64_t)up->conn.sent);
     flow_count(flow, COUNTER_SIO_WEBSOCKET_NOW, -1);
-    if (!tunnel->loose)
+    if (tunnel->upgraded)
         flow_count(flow, COUNTER_SIO_UPGRADED_NOW, -1);
-    histogram_add(&worker_stats(worker, tunnel->backend->stat_id)->histograms[HISTOGRAM_TUNNEL],
+    histogram_add(&worker_stats(worker, backend->stat_id)->histograms[HISTOGRAM_TUNNEL],
                   HISTOGRAM_TUNNEL, worker->loop.now_us - tunnel->began_us);
     flow_count(flow, COUNTER_EXCHANGES_NOW, -1);
     if (end_table[reason].fault == FAULT_SERVER)
@@ -308,19 +333,39 @@ void tunnel_end(struct tunnel *tunnel, enum end_reason reason)
     atomic_fetch_sub_explicit(&worker->tunnels_now, 1, memory_order_relaxed);
     if (access_on(worker))
         tunnel_log(tunnel, reason, bytes);
-    sidmap_release(tunnel->backend->sids, &tunnel->hold, worker->loop.now_ms);
+    if (reason == END_SERVER_DOWN)
+        flow_count_move(flow, MOVE_DOWN);
+    sessions_remove(&worker->sessions, &tunnel->session);
+    sidmap_release(backend->sids, &tunnel->hold, worker->loop.now_ms);
     if (tunnel->loose)
         atomic_fetch_sub_explicit(&server->loose, 1, memory_order_relaxed);
     upstream_close(up);
     server_leave(server);
-    upstream_place_left(worker, tunnel->backend);
+    upstream_place_left(worker, backend);
     flow->tunnel = NULL;
+    struct edition *edition = tunnel->edition;
     pool_give_back(&worker->tunnels, tunnel);
+    if (edition)
+        edition_drop(edition);
     flow_finish(flow);
 }
 
-void tunnel_kick(struct tunnel *tunnel)
+/* Its session leaves the server now, for whoever counts; the client has yet to hear of it. */
+static void tunnel_leave(struct tunnel *tunnel, enum move_reason why)
 {
+    struct flow *flow = tunnel->flow;
+    sessions_remove(&flow->worker->sessions, &tunnel->session);
+    bool left = sidmap_drop(tunnel_backend(tunnel)->sids, &tunnel->hold) || tunnel->loose;
+    if (tunnel->loose)
+        atomic_fetch_sub_explicit(&tunnel->server->loose, 1, memory_order_relaxed);
+    tunnel->loose = false;
+    if (left)
+        flow_count_move(flow, why);
+}
+
+void tunnel_kick(struct tunnel *tunnel, enum move_reason why)
+{
+    tunnel_leave(tunnel, why);
     tunnel->kick = true;
     if (tunnel->frames.broken || tunnel->frames.saw_close)
         tunnel_end(tunnel, END_KICKED);

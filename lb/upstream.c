@@ -16,21 +16,24 @@
  */
 #include "lb/upstream.h"
 
-#include "lb/balance.h"
+#include "lb/edition.h"
 #include "lb/flow.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { IDLE_PER_SERVER = 1024 }; /* connections kept at most, per worker */
 
 struct upstream_server {
-    struct worker *worker;
+    _Alignas(64) struct worker *worker; /* those of two workers share no cache line */
     struct server *server;
+    struct list node; /* in upstream->servers, once it has had a connection; else single */
     struct addr addr;
     bool addr_known;
+    bool gone;        /* the current snapshot lacks it: no connection is kept */
     struct list idle; /* most recently used first */
     size_t idle_count;
     struct timer reaper;
@@ -39,38 +42,39 @@ struct upstream_server {
 /* Tells another worker of a free place; one per worker and backend, so never allocated. */
 struct place_letter {
     struct letter letter;
-    struct backend *backend;
-    struct worker *worker; /* the receiver */
     atomic_bool posted;
 };
 
 struct upstream_backend {
-    struct upstream_server *servers;
-    struct balance_state balance;
+    _Alignas(64) struct worker *worker;
+    struct backend_home *home;
+    struct backend *view; /* the current snapshot's; the last one's when that lacks it */
     struct list queue;
     size_t queued;
     struct turn_hook place_free; /* this worker itself is told at the end of the turn */
     struct place_letter letter;  /* received by this worker */
-    struct worker *worker;
-    struct backend *backend;
 };
 
 struct upstream {
     struct worker *worker;
-    struct upstream_backend *backends;
-    size_t backend_count;
+    struct list servers; /* that have, or had, connections */
 };
 
 /* ---- setting up ---- */
 
 static struct upstream_server *server_local(struct worker *worker, const struct server *server)
 {
-    return &worker->upstream->backends[server->backend->index].servers[server->index];
+    return &server->locals[worker->index];
 }
 
 static struct upstream_backend *backend_local(struct worker *worker, const struct backend *backend)
 {
-    return &worker->upstream->backends[backend->index];
+    return &backend->home->locals[worker->index];
+}
+
+struct backend *upstream_backend(struct worker *worker, const struct server *server)
+{
+    return server->home->locals[worker->index].view;
 }
 
 static void idle_reap(struct timer *timer);
@@ -79,72 +83,130 @@ static void place_letter_deliver(struct letter *letter, void *receiver)
 {
     (void)receiver;
     struct place_letter *place = container_of(letter, struct place_letter, letter);
+    struct upstream_backend *local = container_of(place, struct upstream_backend, letter);
     atomic_store_explicit(&place->posted, false, memory_order_release);
-    flow_place_free(place->worker, place->backend);
+    flow_place_free(local->worker, local->home);
 }
 
 static void place_hook(struct turn_hook *hook)
 {
     struct upstream_backend *local = container_of(hook, struct upstream_backend, place_free);
-    flow_place_free(local->worker, local->backend);
+    flow_place_free(local->worker, local->home);
 }
 
-static bool backend_local_init(struct upstream_backend *local, struct worker *worker,
-                               struct backend *backend)
+static void *locals_new(unsigned count, size_t size)
 {
-    local->worker = worker;
-    local->backend = backend;
-    list_init(&local->queue);
-    list_init(&local->place_free.node);
-    local->place_free.fn = place_hook;
-    local->letter = (struct place_letter){
-        .letter.deliver = place_letter_deliver, .backend = backend, .worker = worker};
-    local->servers = mem_must_alloc(backend->server_count * sizeof *local->servers);
-    for (size_t i = 0; i < backend->server_count; i++) {
-        struct upstream_server *server = &local->servers[i];
-        server->worker = worker;
-        server->server = &backend->servers[i];
-        server->addr = backend->servers[i].addr;
-        server->addr_known = backend->servers[i].addr_known;
-        list_init(&server->idle);
-        timer_init(&server->reaper, idle_reap);
+    void *locals = aligned_alloc(64, count * size);
+    if (!locals)
+        abort();
+    memset(locals, 0, count * size);
+    return locals;
+}
+
+static void prepare_server(struct serving *serving, struct server *server)
+{
+    server->locals = locals_new(serving->worker_count, sizeof(*server->locals));
+    for (unsigned i = 0; i < serving->worker_count; i++) {
+        struct upstream_server *local = &server->locals[i];
+        local->worker = &serving->workers[i];
+        local->server = server;
+        local->addr = server->addr;
+        local->addr_known = server->addr_known;
+        list_init(&local->node);
+        list_init(&local->idle);
+        timer_init(&local->reaper, idle_reap);
     }
-    return balance_state_init(&local->balance, backend, &worker->rng);
+}
+
+static void prepare_backend(struct serving *serving, struct backend *backend)
+{
+    struct backend_home *home = backend->home;
+    home->locals = locals_new(serving->worker_count, sizeof(*home->locals));
+    for (unsigned i = 0; i < serving->worker_count; i++) {
+        struct upstream_backend *local = &home->locals[i];
+        local->worker = &serving->workers[i];
+        local->home = home;
+        list_init(&local->queue);
+        list_init(&local->place_free.node);
+        local->place_free.fn = place_hook;
+        local->letter.letter.deliver = place_letter_deliver;
+    }
+}
+
+void upstream_prepare(struct serving *serving, struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        struct backend *backend = snapshot->backends[i];
+        if (!backend->home->locals)
+            prepare_backend(serving, backend);
+        for (size_t k = 0; k < backend->server_count; k++) {
+            if (!backend->servers[k]->locals)
+                prepare_server(serving, backend->servers[k]);
+        }
+    }
+}
+
+static void take_views(struct worker *worker)
+{
+    struct snapshot *snapshot = worker->snapshot;
+    for (size_t i = 0; i < snapshot->backend_count; i++)
+        backend_local(worker, snapshot->backends[i])->view = snapshot->backends[i];
 }
 
 struct upstream *upstream_new(struct worker *worker)
 {
-    struct snapshot *snapshot = worker->snapshot;
     struct upstream *upstream = mem_must_alloc(sizeof *upstream);
     upstream->worker = worker;
-    upstream->backends = mem_must_alloc(snapshot->backend_count * sizeof *upstream->backends);
-    for (; upstream->backend_count < snapshot->backend_count; upstream->backend_count++) {
-        size_t i = upstream->backend_count;
-        if (!backend_local_init(&upstream->backends[i], worker, snapshot->backends[i])) {
-            free(upstream->backends[i].servers);
-            upstream_free(upstream);
-            return NULL;
+    list_init(&upstream->servers);
+    upstream_prepare(worker->serving, worker->snapshot);
+    take_views(worker);
+    return upstream;
+}
+
+static void close_idle(struct upstream_server *local)
+{
+    while (!list_empty(&local->idle))
+        upstream_close(container_of(local->idle.next, struct server_conn, node));
+}
+
+bool upstream_server_gone(struct worker *worker, const struct server *server)
+{
+    return server_local(worker, server)->gone;
+}
+
+bool upstream_change(struct worker *worker, const struct snapshot *old)
+{
+    bool any_gone = false;
+    take_views(worker);
+    for (size_t i = 0; i < old->backend_count; i++) {
+        const struct backend *backend = old->backends[i];
+        const struct backend *view = backend_local(worker, backend)->view;
+        for (size_t k = 0; k < backend->server_count + backend->leaving_count; k++) {
+            struct upstream_server *local = server_local(worker, backend->servers[k]);
+            // A backend that is gone keeps its last view, which has the server.
+            local->gone = view == backend || backend_index_of(view, local->server) < 0;
+            if (!local->gone)
+                continue;
+            any_gone = true;
+            close_idle(local);
+            loop_timer_stop(&worker->loop, &local->reaper);
+            list_remove(&local->node);
         }
     }
-    return upstream;
+    return any_gone;
 }
 
 void upstream_free(struct upstream *upstream)
 {
     if (!upstream)
         return;
-    for (size_t i = 0; i < upstream->backend_count; i++) {
-        struct upstream_backend *local = &upstream->backends[i];
-        assert(list_empty(&local->queue));
-        for (size_t k = 0; k < local->backend->server_count; k++) {
-            while (!list_empty(&local->servers[k].idle))
-                upstream_close(container_of(local->servers[k].idle.next, struct server_conn, node));
-            loop_timer_stop(&upstream->worker->loop, &local->servers[k].reaper);
-        }
-        balance_state_fini(&local->balance);
-        free(local->servers);
+    while (!list_empty(&upstream->servers)) {
+        struct upstream_server *local = container_of(upstream->servers.next,
+                                                     struct upstream_server, node);
+        close_idle(local);
+        loop_timer_stop(&upstream->worker->loop, &local->reaper);
+        list_remove(&local->node);
     }
-    free(upstream->backends);
     free(upstream);
 }
 
@@ -154,11 +216,6 @@ void upstream_set_addr(struct worker *worker, struct server *server, const struc
     local->addr = *addr;
     local->addr_known = true;
     upstream_close_idle(worker, server);
-}
-
-struct balance_state *upstream_balance(struct worker *worker, const struct backend *backend)
-{
-    return &backend_local(worker, backend)->balance;
 }
 
 /* ---- connections kept idle ---- */
@@ -209,7 +266,8 @@ static void idle_reap(struct timer *timer)
 {
     struct upstream_server *local = container_of(timer, struct upstream_server, reaper);
     struct loop *loop = &local->worker->loop;
-    int64_t idle_ms = local->server->backend->config->opt.timeout_idle_ms;
+    int64_t idle_ms =
+        upstream_backend(local->worker, local->server)->config->opt.timeout_idle_ms;
     while (!list_empty(&local->idle)) {
         struct server_conn *oldest = container_of(local->idle.prev, struct server_conn, node);
         if (oldest->idle_since_ms + idle_ms > loop->now_ms) {
@@ -223,7 +281,9 @@ static void idle_reap(struct timer *timer)
 void upstream_give_back(struct server_conn *conn)
 {
     struct upstream_server *local = server_local(conn->worker, conn->server);
-    int64_t idle_ms = conn->server->backend->config->opt.timeout_idle_ms;
+    int64_t idle_ms = 0;
+    if (!local->gone)
+        idle_ms = upstream_backend(conn->worker, conn->server)->config->opt.timeout_idle_ms;
     if (idle_ms == 0 || local->idle_count >= IDLE_PER_SERVER || conn->worker->stopping ||
         !server_alive(conn->server)) {
         upstream_close(conn);
@@ -245,16 +305,13 @@ void upstream_give_back(struct server_conn *conn)
 
 void upstream_close_idle(struct worker *worker, struct server *server)
 {
-    struct upstream *upstream = worker->upstream;
-    for (size_t i = 0; i < upstream->backend_count; i++) {
-        struct upstream_backend *local = &upstream->backends[i];
-        for (size_t k = 0; k < local->backend->server_count; k++) {
-            struct upstream_server *kept = &local->servers[k];
-            if (server && kept->server != server)
-                continue;
-            while (!list_empty(&kept->idle))
-                upstream_close(container_of(kept->idle.next, struct server_conn, node));
-        }
+    if (server) {
+        close_idle(server_local(worker, server));
+        return;
+    }
+    list_each_safe(node, &worker->upstream->servers)
+    {
+        close_idle(container_of(node, struct upstream_server, node));
     }
 }
 
@@ -278,8 +335,11 @@ static struct server_conn *server_conn_open(struct upstream_server *local,
     conn->server = local->server;
     conn->worker = worker;
     int fd = net_connect(&local->addr);
-    if (fd >= 0 && conn_init(&conn->conn, &worker->loop, worker->shelf, fd, true, owner))
+    if (fd >= 0 && conn_init(&conn->conn, &worker->loop, worker->shelf, fd, true, owner)) {
+        if (list_single(&local->node) && !local->gone)
+            list_push_back(&worker->upstream->servers, &local->node);
         return conn;
+    }
     int saved = errno;
     if (fd >= 0)
         close(fd);
@@ -324,7 +384,7 @@ void upstream_queue_push(struct worker *worker, struct backend *backend, struct 
     local->queued++;
     counter_add(worker_stats(worker, backend->stat_id), COUNTER_QUEUED_NOW, 1);
     counter_add(worker_stats(worker, backend->stat_id), COUNTER_QUEUED, 1);
-    atomic_fetch_or(&backend->queued_workers, worker_bit(worker));
+    atomic_fetch_or(&backend->home->queued_workers, worker_bit(worker));
 }
 
 void upstream_queue_remove(struct worker *worker, struct backend *backend, struct list *node)
@@ -334,12 +394,12 @@ void upstream_queue_remove(struct worker *worker, struct backend *backend, struc
     local->queued--;
     counter_add(worker_stats(worker, backend->stat_id), COUNTER_QUEUED_NOW, -1);
     if (local->queued == 0)
-        atomic_fetch_and(&backend->queued_workers, ~worker_bit(worker));
+        atomic_fetch_and(&backend->home->queued_workers, ~worker_bit(worker));
 }
 
-struct list *upstream_queue_first(struct worker *worker, struct backend *backend)
+struct list *upstream_queue_first(struct worker *worker, const struct backend_home *home)
 {
-    return list_first(&backend_local(worker, backend)->queue);
+    return list_first(&home->locals[worker->index].queue);
 }
 
 /* The next worker with waiters, beginning behind this one, so that no worker is always last. */
@@ -354,7 +414,7 @@ static unsigned next_worker(uint64_t mask, unsigned after, unsigned count)
 
 void upstream_place_left(struct worker *worker, struct backend *backend)
 {
-    uint64_t mask = atomic_load(&backend->queued_workers);
+    uint64_t mask = atomic_load(&backend->home->queued_workers);
     if (mask == 0)
         return;
     struct upstream_backend *local = backend_local(worker, backend);

@@ -25,6 +25,15 @@ struct server_conn {
 struct upstream *upstream_new(struct worker *worker); /* NULL: no memory */
 void upstream_free(struct upstream *upstream); /* idle connections close; nothing may be lent */
 
+/* Every worker's side of what is new in this snapshot; before any worker sees that. */
+void upstream_prepare(struct serving *serving, struct snapshot *snapshot);
+/* The worker has changed from `old` to another snapshot. Servers that the new one lacks are gone:
+ * their idle connections close, none is kept any more. True: there are such. */
+bool upstream_change(struct worker *worker, const struct snapshot *old);
+bool upstream_server_gone(struct worker *worker, const struct server *server);
+/* The current snapshot's view of a server's backend; of a server that is not gone. */
+struct backend *upstream_backend(struct worker *worker, const struct server *server);
+
 void upstream_set_addr(struct worker *worker, struct server *server, const struct addr *addr);
 
 /*
@@ -45,12 +54,9 @@ void upstream_close_idle(struct worker *worker, struct server *server);
 void upstream_queue_push(struct worker *worker, struct backend *backend, struct list *node);
 void upstream_queue_remove(struct worker *worker, struct backend *backend, struct list *node);
 struct list *upstream_queue_first(struct worker *worker,
-                                  struct backend *backend); /* NULL: nobody waits */
+                                  const struct backend_home *home); /* NULL: nobody waits */
 /* A place was left: whoever waits is told (this worker at the end of the turn, another by letter).
  */
 void upstream_place_left(struct worker *worker, struct backend *backend);
-
-/* What balance remembers for this worker. */
-struct balance_state *upstream_balance(struct worker *worker, const struct backend *backend);
 
 #endif

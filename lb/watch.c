@@ -12,6 +12,10 @@
  * bits with one letter likewise. So a server that fails a thousand times a second costs control one
  * letter per turn.
  *
+ * Another configuration makes the checks of all backends anew, and they go on where the old ones
+ * were; what is watched of a server stays. A server that is leaving is not checked any more: a
+ * connection that fails takes it down for good, so that its sessions move on.
+ *
  * A server whose name is not resolved yet is down, whatever the checks (which have not begun) say.
  * An address that was found stays in use until it is no longer among the answers: neither a name
  * server that is away nor one that turns its list round changes anything.
@@ -22,6 +26,7 @@
 #include "lb/watch.h"
 
 #include "base/clock.h"
+#include "lb/events.h"
 #include "lb/flow.h"
 #include "lb/upstream.h"
 
@@ -35,7 +40,13 @@ enum {
     HEALTH_EVENTS = HEALTH_EVENT_RESPONSE + 1,
 };
 
-enum notice_bit { NOTICE_ADDR = 1, NOTICE_DOWN = 2, NOTICE_UP = 4 };
+enum notice_bit {
+    NOTICE_ADDR = 1,
+    NOTICE_DOWN = 2,
+    NOTICE_UP = 4, /* somebody who waits may be served now */
+    NOTICE_MAINT = 8,
+    NOTICE_END = 16, /* end its sessions */
+};
 
 /* Control to one worker, about one server. */
 struct notice {
@@ -54,7 +65,8 @@ struct report {
 struct watched {
     struct watch *watch;
     struct server *server;
-    struct health *health; /* its backend's */
+    struct health *health; /* its backend's; NULL: it is leaving, or gone */
+    size_t index;          /* there */
     struct report report;
     struct notice *notices; /* per worker */
     struct timer slow;
@@ -65,13 +77,18 @@ struct watched {
     pthread_mutex_t addr_lock;
     struct addr addr; /* what the notices carry */
     bool named, asking, answered, resolved, failing;
+    bool other_name; /* it got another one while the resolver was asked */
+    bool forgotten;  /* the server is freed; this goes with the resolver's answer */
+    bool pinned;     /* an operator gave the address */
+    bool checks_off; /* by an operator */
 };
 
 struct watched_backend {
     struct watch *watch;
     struct backend *backend;
     struct health *health;
-    struct watched *servers;
+    struct server **servers; /* as checked: by health's index */
+    size_t count;
 };
 
 struct watch {
@@ -88,7 +105,8 @@ struct watch {
 
 static struct watched *watched_of(const struct watch *watch, const struct server *server)
 {
-    return &watch->backends[server->backend->index].servers[server->index];
+    (void)watch;
+    return server->watched;
 }
 
 /* ---- to the workers ---- */
@@ -107,8 +125,12 @@ static void notice_deliver(struct letter *letter, void *receiver)
     }
     if (what & NOTICE_DOWN)
         flow_server_down(worker, watched->server);
+    if (what & NOTICE_MAINT)
+        flow_server_maint(worker, watched->server);
+    if (what & NOTICE_END)
+        flow_server_end(worker, watched->server);
     if (what & NOTICE_UP)
-        flow_place_free(worker, watched->server->backend);
+        flow_place_free(worker, watched->server->home);
 }
 
 static void watched_notify(struct watched *watched, unsigned what)
@@ -127,7 +149,7 @@ static void watched_notify(struct watched *watched, unsigned what)
 
 static void watched_set_weight(struct watched *watched, int step)
 {
-    int64_t full = watched->server->config->opt.weight * SERVER_WEIGHT_SCALE;
+    int64_t full = (int64_t)atomic_load(&watched->server->weight) * SERVER_WEIGHT_SCALE;
     int64_t now = full * step / SLOW_STEPS;
     if (now == 0 && full > 0)
         now = 1;
@@ -137,7 +159,8 @@ static void watched_set_weight(struct watched *watched, int step)
 static void watched_grow(struct timer *timer)
 {
     struct watched *watched = container_of(timer, struct watched, slow);
-    watched->slow_step++;
+    if (watched->slow_step < SLOW_STEPS)
+        watched->slow_step++;
     watched_set_weight(watched, watched->slow_step);
     if (watched->slow_step < SLOW_STEPS)
         loop_timer_start(watched->watch->loop, timer,
@@ -189,10 +212,11 @@ static void watch_verdict(void *ctx, size_t index, enum health_state old, enum h
                           const char *why)
 {
     struct watched_backend *local = ctx;
-    struct watched *watched = &local->servers[index];
-    (void)why;
+    struct watched *watched = local->servers[index]->watched;
     if (watched->named && !watched->resolved)
         return;
+    events_add(local->watch->serving, EVENT_HEALTH, "%s/%s is %s: %s", local->backend->name,
+               watched->server->name, now == HEALTH_DOWN ? "down" : "up", why);
     if (old == HEALTH_DOWN && now != HEALTH_DOWN)
         watched_start_slowly(watched);
     watched_set_health(watched, health_of(now));
@@ -209,8 +233,13 @@ static void report_deliver(struct letter *letter, void *receiver)
         unsigned count = atomic_exchange(&report->count[event], 0);
         if (watched->watch->stopped)
             continue;
+        if (!watched->health) {
+            if (count > 0 && event != HEALTH_EVENT_RESPONSE)
+                watched_set_health(watched, SERVER_DOWN);
+            continue;
+        }
         for (unsigned i = 0; i < count && i < REPORTS_MAX; i++)
-            health_report(watched->health, watched->server->index, (enum health_event)event);
+            health_report(watched->health, watched->index, (enum health_event)event);
     }
 }
 
@@ -233,24 +262,31 @@ static void watched_ask(struct timer *timer)
     resolver_ask(watched->watch->resolver, &watched->ask);
 }
 
-static void watched_set_addr(struct watched *watched, const struct addr *addr)
+/* From here on it is found there; checks start over. */
+static void watched_move(struct watched *watched, const struct addr *addr)
 {
     struct server *server = watched->server;
-    char text[ADDR_TEXT_MAX];
-    log_info("server has an address server=%s/%s name=%s address=%s", server->backend->name,
-             server->name, watched->ask.host, addr_format(addr, text));
     pthread_mutex_lock(&watched->addr_lock);
     watched->addr = *addr;
     pthread_mutex_unlock(&watched->addr_lock);
     server->addr = *addr;
     server->addr_known = true;
-    health_set_addr(watched->health, server->index, addr);
+    health_set_addr(watched->health, watched->index, addr);
     watched_notify(watched, NOTICE_ADDR);
     if (watched->resolved)
         return;
     watched->resolved = true;
-    const struct health_status *status = health_status(watched->health, server->index);
+    const struct health_status *status = health_status(watched->health, watched->index);
     watched_set_health(watched, health_of(status->state));
+}
+
+static void watched_set_addr(struct watched *watched, const struct addr *addr)
+{
+    const struct server *server = watched->server;
+    char text[ADDR_TEXT_MAX];
+    log_info("server has an address server=%s/%s name=%s address=%s", server->backend->name,
+             server->name, watched->ask.host, addr_format(addr, text));
+    watched_move(watched, addr);
 }
 
 static void watched_note_failure(struct watched *watched)
@@ -268,6 +304,20 @@ static void watched_note_failure(struct watched *watched)
                   backend, watched->server->name, watched->ask.host, watched->ask.error);
 }
 
+static void watched_free(struct watched *watched)
+{
+    pthread_mutex_destroy(&watched->addr_lock);
+    free(watched->notices);
+    free(watched);
+}
+
+static void watched_set_host(struct watched *watched)
+{
+    const struct endpoint *endpoint = &watched->server->config->endpoint;
+    watched->ask.port = endpoint->port;
+    span_to_str(span_str(endpoint->host), watched->ask.host, sizeof(watched->ask.host));
+}
+
 /* The resolver's answer. */
 static void watched_answer(struct letter *letter, void *receiver)
 {
@@ -277,11 +327,23 @@ static void watched_answer(struct letter *letter, void *receiver)
     (void)receiver;
     watched->asking = false;
     watch->names_asked--;
-    if (watch->stopped)
+    if (watched->forgotten) {
+        watched_free(watched);
         return;
+    }
+    if (watch->stopped || !watched->health)
+        return;
+    if (watched->other_name) {
+        watched->other_name = false;
+        watched_set_host(watched);
+        watched_ask(&watched->ask_again);
+        return;
+    }
     if (!watched->answered)
         watch->names_pending--;
     watched->answered = true;
+    if (watched->pinned)
+        return;
     if (!ask->ok)
         watched_note_failure(watched);
     else if (!watched->resolved || !addr_eq(&ask->addr, &watched->addr))
@@ -294,7 +356,6 @@ static void watched_answer(struct letter *letter, void *receiver)
 static bool watched_name(struct watched *watched)
 {
     struct watch *watch = watched->watch;
-    const struct endpoint *endpoint = &watched->server->config->endpoint;
     if (!watch->resolver)
         watch->resolver = resolver_new();
     if (!watch->resolver)
@@ -303,8 +364,7 @@ static bool watched_name(struct watched *watched)
     watch->names_pending++;
     watched->ask.letter.deliver = watched_answer;
     watched->ask.reply_to = &watch->loop->mailbox;
-    watched->ask.port = endpoint->port;
-    span_to_str(span_str(endpoint->host), watched->ask.host, sizeof(watched->ask.host));
+    watched_set_host(watched);
     atomic_store(&watched->server->health, SERVER_DOWN);
     watched_ask(&watched->ask_again);
     return true;
@@ -312,39 +372,77 @@ static bool watched_name(struct watched *watched)
 
 /* ---- life ---- */
 
-static bool watched_init(struct watched *watched, struct watched_backend *local, size_t index)
+static bool watched_new(struct watch *watch, struct server *server, struct health *health)
 {
-    struct watch *watch = local->watch;
     unsigned worker_count = watch->serving->worker_count;
+    struct watched *watched = mem_must_alloc(sizeof(*watched));
+    server->watched = watched;
     watched->watch = watch;
-    watched->server = &local->backend->servers[index];
-    watched->health = local->health;
+    watched->server = server;
+    watched->health = health;
     watched->report.letter.deliver = report_deliver;
     watched->notices = mem_must_alloc(worker_count * sizeof(*watched->notices));
     for (unsigned i = 0; i < worker_count; i++) {
         watched->notices[i].letter.deliver = notice_deliver;
         watched->notices[i].watched = watched;
     }
+    watched->slow_step = SLOW_STEPS;
     timer_init(&watched->slow, watched_grow);
     timer_init(&watched->ask_again, watched_ask);
     pthread_mutex_init(&watched->addr_lock, NULL);
-    if (watched->server->config->endpoint.kind == ENDPOINT_NAME)
+    if (server->config->endpoint.kind == ENDPOINT_NAME)
         return watched_name(watched);
-    health_set_addr(local->health, index, &watched->server->addr);
+    health_set_addr(health, server->index, &server->addr);
     return true;
 }
 
+static void watched_stop(struct watched *watched)
+{
+    loop_timer_stop(watched->watch->loop, &watched->slow);
+    loop_timer_stop(watched->watch->loop, &watched->ask_again);
+    if (watched->named && !watched->answered)
+        watched->watch->names_pending--;
+    watched->answered = true;
+    watched->health = NULL;
+}
+
+/* The checks of a backend, going on where those of `old` are (NULL: there are none). */
 static bool watched_backend_init(struct watched_backend *local, struct shelf *shelf)
 {
     struct watch *watch = local->watch;
     struct backend *backend = local->backend;
-    local->servers = mem_must_alloc(backend->server_count * sizeof(*local->servers));
     local->health = health_new(watch->loop, shelf, &watch->rng, backend->config, watch_verdict,
                                local);
     if (!local->health)
         return false;
+    local->count = backend->server_count;
+    local->servers = mem_must_alloc((local->count + 1) * sizeof(struct server *));
     for (size_t i = 0; i < backend->server_count; i++) {
-        if (!watched_init(&local->servers[i], local, i))
+        local->servers[i] = backend->servers[i];
+        struct server *server = backend->servers[i];
+        struct watched *watched = server->watched;
+        if (!watched && !watched_new(watch, server, local->health))
+            return false;
+        if (!watched || !watched->health)
+            continue;
+        health_adopt(local->health, i, watched->health, watched->index);
+        watched->health = local->health;
+    }
+    for (size_t i = 0; i < backend->server_count; i++)
+        backend->servers[i]->watched->index = i;
+    return true;
+}
+
+static bool watch_backends_init(struct watch *watch, struct shelf *shelf)
+{
+    struct snapshot *snapshot = watch->serving->snapshot;
+    watch->backends = mem_must_alloc(snapshot->backend_count * sizeof(*watch->backends));
+    watch->backend_count = 0;
+    for (; watch->backend_count < snapshot->backend_count; watch->backend_count++) {
+        struct watched_backend *local = &watch->backends[watch->backend_count];
+        local->watch = watch;
+        local->backend = snapshot->backends[watch->backend_count];
+        if (!watched_backend_init(local, shelf))
             return false;
     }
     return true;
@@ -352,20 +450,103 @@ static bool watched_backend_init(struct watched_backend *local, struct shelf *sh
 
 struct watch *watch_new(struct serving *serving, struct loop *loop, struct shelf *shelf)
 {
-    struct snapshot *snapshot = serving->snapshot;
     struct watch *watch = mem_must_alloc(sizeof(*watch));
     watch->serving = serving;
     watch->loop = loop;
     rng_seed_from_system(&watch->rng);
-    watch->backends = mem_must_alloc(snapshot->backend_count * sizeof(*watch->backends));
-    for (; watch->backend_count < snapshot->backend_count; watch->backend_count++) {
-        struct watched_backend *local = &watch->backends[watch->backend_count];
-        local->watch = watch;
-        local->backend = snapshot->backends[watch->backend_count];
-        if (!watched_backend_init(local, shelf))
-            return NULL; // Start-up ends here, and the process with it.
+    return watch_backends_init(watch, shelf) ? watch : NULL; // The process ends with start-up.
+}
+
+/* ---- another configuration ---- */
+
+static void watched_pause(struct watched *watched)
+{
+    bool maint = atomic_load(&watched->server->admin) == SERVER_MAINT;
+    health_pause(watched->health, watched->index, maint || watched->checks_off);
+}
+
+/* A server whose checks have a new shape, or that came back: the state that follows. */
+static void watched_take_state(struct watched *watched)
+{
+    enum health_state state = health_status(watched->health, watched->index)->state;
+    if (!watched->named || watched->resolved)
+        watched_set_health(watched, health_of(state));
+}
+
+static void watched_take_address(struct watched *watched)
+{
+    const struct endpoint *endpoint = &watched->server->config->endpoint;
+    watched->pinned = false;
+    loop_timer_stop(watched->watch->loop, &watched->ask_again);
+    watched->named = endpoint->kind == ENDPOINT_NAME;
+    if (!watched->named) {
+        watched->resolved = true;
+        watched->other_name = false;
+        watched_move(watched, &endpoint->addr);
+        return;
     }
-    return watch;
+    watched->resolved = watched->server->addr_known; // The old address, until there is an answer.
+    watched->other_name = watched->asking;
+    if (watched->asking)
+        return;
+    struct watch *watch = watched->watch;
+    if (!watch->resolver)
+        watch->resolver = resolver_new();
+    watched->ask.letter.deliver = watched_answer;
+    watched->ask.reply_to = &watch->loop->mailbox;
+    watched->answered = true; // Nobody waits for it.
+    watched_set_host(watched);
+    if (watch->resolver)
+        watched_ask(&watched->ask_again);
+}
+
+void watch_change(struct watch *watch, struct shelf *shelf)
+{
+    struct watched_backend *old = watch->backends;
+    size_t old_count = watch->backend_count;
+    // Whoever is not configured any more is not checked; some of them are found again below.
+    watch_backends_init(watch, shelf);
+    for (size_t i = 0; i < watch->backend_count; i++) {
+        struct backend *backend = watch->backends[i].backend;
+        for (size_t k = 0; k < backend->server_count; k++) {
+            struct watched *watched = backend->servers[k]->watched;
+            if (!watched->health) { // It was leaving, and is back.
+                watched->health = watch->backends[i].health;
+                watched_take_address(watched);
+            }
+            watched_pause(watched);
+            watched_take_state(watched);
+        }
+    }
+    for (size_t i = 0; i < old_count; i++) {
+        for (size_t k = 0; k < old[i].count; k++) {
+            if (old[i].servers[k]->watched->health == old[i].health)
+                watched_stop(old[i].servers[k]->watched);
+        }
+        health_free(old[i].health);
+        free(old[i].servers);
+    }
+    free(old);
+}
+
+void watch_address_changed(struct watch *watch, struct server *server)
+{
+    watched_take_address(watched_of(watch, server));
+}
+
+void watch_forget(struct watch *watch, struct server *server)
+{
+    struct watched *watched = server->watched;
+    (void)watch;
+    if (!watched)
+        return;
+    server->watched = NULL;
+    if (watched->health)
+        watched_stop(watched);
+    watched->server = NULL;
+    watched->forgotten = true;
+    if (!watched->asking)
+        watched_free(watched);
 }
 
 void watch_tell_workers(struct watch *watch)
@@ -385,21 +566,95 @@ bool watch_asks(const struct watch *watch)
 
 const struct health_status *watch_health(const struct watch *watch, const struct server *server)
 {
-    return health_status(watched_of(watch, server)->health, server->index);
+    return health_status(watched_of(watch, server)->health, watched_of(watch, server)->index);
+}
+
+/* ---- an operator's wishes ---- */
+
+void watch_admin_changed(struct watch *watch, struct server *server, enum server_admin before)
+{
+    struct watched *watched = watched_of(watch, server);
+    watched_pause(watched);
+    switch ((enum server_admin)atomic_load(&server->admin)) {
+    case SERVER_MAINT:
+        loop_timer_stop(watch->loop, &watched->slow);
+        watched_notify(watched, NOTICE_MAINT);
+        return;
+    case SERVER_READY:
+        if (before == SERVER_MAINT)
+            watched_start_slowly(watched);
+        watched_notify(watched, NOTICE_UP);
+        return;
+    case SERVER_DRAIN:
+        if (before == SERVER_MAINT)
+            watched_set_weight(watched, SLOW_STEPS);
+        return;
+    }
+}
+
+void watch_weight_changed(struct watch *watch, struct server *server)
+{
+    struct watched *watched = watched_of(watch, server);
+    watched_set_weight(watched, watched->slow_step);
+    watched_notify(watched, NOTICE_UP);
+}
+
+void watch_limit_changed(struct watch *watch, struct server *server)
+{
+    watched_notify(watched_of(watch, server), NOTICE_UP);
+}
+
+void watch_force_health(struct watch *watch, struct server *server, bool up)
+{
+    struct watched *watched = watched_of(watch, server);
+    bool checked = server->backend->config->health_kind != HEALTH_NONE;
+    enum health_state state = !up ? HEALTH_DOWN : checked ? HEALTH_UP : HEALTH_UNCHECKED;
+    health_force(watched->health, watched->index, state);
+}
+
+bool watch_set_checks(struct watch *watch, struct server *server, bool enabled)
+{
+    struct watched *watched = watched_of(watch, server);
+    if (server->backend->config->health_kind == HEALTH_NONE)
+        return false;
+    watched->checks_off = !enabled;
+    watched_pause(watched);
+    return true;
+}
+
+bool watch_checks(const struct watch *watch, const struct server *server)
+{
+    return server->backend->config->health_kind != HEALTH_NONE &&
+           !watched_of(watch, server)->checks_off;
+}
+
+void watch_set_addr(struct watch *watch, struct server *server, const struct addr *addr)
+{
+    struct watched *watched = watched_of(watch, server);
+    loop_timer_stop(watch->loop, &watched->ask_again);
+    if (watched->named && !watched->pinned && !watched->answered)
+        watch->names_pending--;
+    watched->pinned = watched->answered = true;
+    watched_move(watched, addr);
+}
+
+void watch_end_sessions(struct watch *watch, struct server *server)
+{
+    watched_notify(watched_of(watch, server), NOTICE_END);
 }
 
 void watch_stop(struct watch *watch)
 {
     watch->stopped = true;
     watch->tells_workers = false;
-    for (size_t i = 0; i < watch->backend_count; i++) {
-        struct watched_backend *local = &watch->backends[i];
-        for (size_t k = 0; k < local->backend->server_count; k++) {
-            loop_timer_stop(watch->loop, &local->servers[k].slow);
-            loop_timer_stop(watch->loop, &local->servers[k].ask_again);
-        }
-        health_free(local->health);
+    struct snapshot *snapshot = watch->serving->snapshot;
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        struct backend *backend = snapshot->backends[i];
+        for (size_t k = 0; k < backend->server_count; k++)
+            watched_stop(backend->servers[k]->watched);
     }
+    for (size_t i = 0; i < watch->backend_count; i++)
+        health_free(watch->backends[i].health);
     if (watch->resolver)
         resolver_free(watch->resolver);
 }
@@ -407,12 +662,11 @@ void watch_stop(struct watch *watch)
 void watch_free(struct watch *watch)
 {
     for (size_t i = 0; i < watch->backend_count; i++) {
-        struct watched_backend *local = &watch->backends[i];
-        for (size_t k = 0; k < local->backend->server_count; k++) {
-            pthread_mutex_destroy(&local->servers[k].addr_lock);
-            free(local->servers[k].notices);
+        for (size_t k = 0; k < watch->backends[i].count; k++) {
+            watched_free(watch->backends[i].servers[k]->watched);
+            watch->backends[i].servers[k]->watched = NULL;
         }
-        free(local->servers);
+        free(watch->backends[i].servers);
     }
     free(watch->backends);
     free(watch);

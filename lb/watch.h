@@ -23,6 +23,31 @@ const struct health_status *watch_health(const struct watch *watch, const struct
 /* Any thread: live traffic had trouble with this server. */
 void watch_report(struct watch *watch, struct server *server, enum health_event event);
 
+/*
+ * What an operator changes, on a server whose atomics (admin, weight, max_connections) say so
+ * already: checks pause in maint, weights follow, workers hear of it.
+ */
+void watch_admin_changed(struct watch *watch, struct server *server, enum server_admin before);
+void watch_weight_changed(struct watch *watch, struct server *server);
+void watch_limit_changed(struct watch *watch, struct server *server);
+/* Down, or up, until a check says otherwise. */
+void watch_force_health(struct watch *watch, struct server *server, bool up);
+/* False: it has none. */
+bool watch_set_checks(struct watch *watch, struct server *server, bool enabled);
+bool watch_checks(const struct watch *watch, const struct server *server); /* are they made? */
+/* A server known by name is not looked up any more. */
+void watch_set_addr(struct watch *watch, struct server *server, const struct addr *addr);
+/* Ends what the server serves now, in all workers. */
+void watch_end_sessions(struct watch *watch, struct server *server);
+
+/* serving->snapshot is another one, settled: its checks go on where the old ones were. Servers that it
+ * does not configure are not checked any more. */
+void watch_change(struct watch *watch, struct shelf *shelf);
+/* The file gives this server another address. */
+void watch_address_changed(struct watch *watch, struct server *server);
+/* The server is about to be freed. */
+void watch_forget(struct watch *watch, struct server *server);
+
 /* Ends checks and resolution, while the loop is still there; letters that are under way change
  * nothing any more. */
 void watch_stop(struct watch *watch);

@@ -18,6 +18,7 @@
 #include "lb/worker.h"
 
 #include "base/thread.h"
+#include "lb/edition.h"
 #include "lb/flow.h"
 #include "lb/upstream.h"
 
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { TRIM_MS = 5000 }; /* how often unused memory goes back to the system */
 
@@ -55,6 +57,17 @@ static void worker_trim(struct timer *timer)
     loop_timer_start(&worker->loop, timer, TRIM_MS);
 }
 
+/* Only their worker writes counters, so nothing is lost by it. */
+static void worker_clear_counters(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->serving->snapshot->stat_count; i++) {
+        for (enum counter id = 0; id < COUNTERS; id++) {
+            if (counter_table[id].kind == COUNTER_TOTAL_KIND)
+                atomic_store_explicit(&worker->stats[i].value[id], 0, memory_order_relaxed);
+        }
+    }
+}
+
 /* Deliver of worker_orders: on the worker's thread, or on the joining one when it has quit. */
 static void worker_obey(struct letter *letter, void *receiver)
 {
@@ -63,6 +76,10 @@ static void worker_obey(struct letter *letter, void *receiver)
     unsigned what = atomic_exchange(&worker->orders.what, 0);
     if (what & ORDER_STOP)
         worker_begin_stop(worker);
+    if (what & ORDER_CLEAR)
+        worker_clear_counters(worker);
+    if (what & ORDER_LISTEN)
+        listener_obey_all(worker);
     if (what & ORDER_KICK)
         flow_kick(worker, atomic_exchange(&worker->orders.kicks, 0));
     if (what & (ORDER_END | ORDER_QUIT))
@@ -88,20 +105,47 @@ void worker_begin_stop(struct worker *worker)
     atomic_store(&worker->stop_begun, true);
 }
 
-/* One block of counters per stat_id, in cache lines that no other worker writes to. */
-static struct counter_block *stats_new(size_t count)
+/* ---- another configuration ---- */
+
+void worker_change_edition(struct letter *letter, void *receiver)
 {
-    size_t bytes = (count * sizeof(struct counter_block) + 63) / 64 * 64;
-    struct counter_block *stats = aligned_alloc(64, bytes);
+    struct edition *edition = container_of(letter, struct edition, letter);
+    struct worker *worker = receiver;
+    struct edition *before = worker->edition;
+    worker->edition = edition_hold(edition);
+    worker->snapshot = edition->snapshot;
+    bool servers_gone = upstream_change(worker, before->snapshot);
+    listener_change_all(worker, before);
+    flow_change_edition(worker, before, servers_gone);
+    edition_drop(before);
+}
+
+/*
+ * One block of counters per stat_id, in pages that no other worker writes to. Room for all ids that
+ * there can be: the blocks never move, so that control can read them at any time; the system gives
+ * memory to those that are used.
+ */
+static struct counter_block *stats_new(void)
+{
+    void *stats = mmap(NULL, STAT_IDS_MAX * sizeof(struct counter_block), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return stats == MAP_FAILED ? NULL : stats;
+}
+
+static void stats_free(struct counter_block *stats)
+{
     if (stats)
-        memset((void *)stats, 0, bytes);
-    return stats;
+        munmap(stats, STAT_IDS_MAX * sizeof(struct counter_block));
 }
 
 bool worker_init(struct worker *worker, struct serving *serving, unsigned index)
 {
     worker->serving = serving;
-    worker->snapshot = serving->snapshot;
+    struct snapshot *snapshot = serving->snapshot;
+    if (!snapshot->editions && !editions_new(serving, snapshot))
+        return false;
+    worker->snapshot = snapshot;
+    worker->edition = edition_hold(&snapshot->editions[index]);
     worker->index = index;
     worker->orders.letter.deliver = worker_obey;
     list_init(&worker->flow_list);
@@ -114,7 +158,7 @@ bool worker_init(struct worker *worker, struct serving *serving, unsigned index)
         return false;
     }
     worker->shelf = shelf_new();
-    worker->stats = stats_new(serving->snapshot->stat_count);
+    worker->stats = stats_new();
     flow_init_worker(worker);
     bool access = access_init(&worker->access, worker);
     worker->upstream = worker->stats ? upstream_new(worker) : NULL;
@@ -165,16 +209,16 @@ void worker_fini(struct worker *worker)
     if (worker->loop.epfd < 0)
         return;
     listener_close_all(worker, false);
+    access_fini(&worker->access);
+    loop_timer_stop(&worker->loop, &worker->trim);
+    upstream_free(worker->upstream);
+    loop_fini(&worker->loop); // The last graves give back to the pools.
     while (!list_empty(&worker->listeners)) {
         struct list *node = list_first(&worker->listeners);
         list_remove(node);
         free(container_of(node, struct listener, node));
     }
-    access_fini(&worker->access);
-    loop_timer_stop(&worker->loop, &worker->trim);
-    upstream_free(worker->upstream);
-    loop_fini(&worker->loop); // The last graves give back to the pools.
     flow_fini_worker(worker);
     shelf_free(worker->shelf);
-    free(worker->stats);
+    stats_free(worker->stats);
 }

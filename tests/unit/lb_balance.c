@@ -57,13 +57,13 @@ static int choose_and_load(struct table *t)
 {
     int index = choose(t);
     if (index >= 0)
-        atomic_fetch_add(&t->f.backend->servers[index].loose, 1);
+        atomic_fetch_add(&t->f.backend->servers[index]->loose, 1);
     return index;
 }
 
 static void down(struct table *t, int index)
 {
-    atomic_store(&t->f.backend->servers[index].health, SERVER_DOWN);
+    atomic_store(&t->f.backend->servers[index]->health, SERVER_DOWN);
 }
 
 static void leastconn_levels(void **state)
@@ -75,12 +75,12 @@ static void leastconn_levels(void **state)
     table_open(&t, BALANCE_LEASTCONN);
     for (int i = 0; i < 400; i++)
         assert_true(choose_and_load(&t) >= 0);
-    assert_in_range(t.f.backend->servers[0].loose, 99, 101);
-    assert_in_range(t.f.backend->servers[1].loose, 199, 201);
-    assert_in_range(t.f.backend->servers[2].loose, 99, 101);
-    assert_int_equal(t.f.backend->servers[0].inflight, t.f.backend->servers[0].loose); // taken
+    assert_in_range(t.f.backend->servers[0]->loose, 99, 101);
+    assert_in_range(t.f.backend->servers[1]->loose, 199, 201);
+    assert_in_range(t.f.backend->servers[2]->loose, 99, 101);
+    assert_int_equal(t.f.backend->servers[0]->inflight, t.f.backend->servers[0]->loose); // taken
     // one that comes back empty gets all until it is level
-    atomic_store(&t.f.backend->servers[2].loose, 0);
+    atomic_store(&t.f.backend->servers[2]->loose, 0);
     for (int i = 0; i < 90; i++)
         assert_int_equal(choose_and_load(&t), 2);
     table_close(&t);
@@ -106,7 +106,7 @@ static void leastconn_counts_live_sids(void **state)
     struct table t;
     fixture_init(&t.f, 2);
     table_open(&t, BALANCE_LEASTCONN);
-    sidmap_bind(t.f.backend->sids, SPAN("a"), t.f.backend->servers[0].sid_id, 1000, 0);
+    sidmap_bind(t.f.backend->sids, SPAN("a"), t.f.backend->servers[0]->sid_id, 1000, 0);
     for (int i = 0; i < 5; i++)
         assert_int_equal(choose(&t), 1);
     sidmap_expire(t.f.backend->sids, 100000, 10);
@@ -149,9 +149,9 @@ static void random_takes_the_better_of_two(void **state)
     for (int i = 0; i < 8000; i++)
         assert_true(choose_and_load(&t) >= 0);
     for (int i = 0; i < 8; i++)
-        assert_in_range(t.f.backend->servers[i].loose, 980, 1020);
+        assert_in_range(t.f.backend->servers[i]->loose, 980, 1020);
     // the most loaded of all is never the better of two
-    atomic_fetch_add(&t.f.backend->servers[3].loose, 1000);
+    atomic_fetch_add(&t.f.backend->servers[3]->loose, 1000);
     for (int i = 0; i < 500; i++)
         assert_int_not_equal(choose(&t), 3);
     table_close(&t);
@@ -166,7 +166,7 @@ static void random_heeds_weights(void **state)
     table_open(&t, BALANCE_RANDOM);
     for (int i = 0; i < 6000; i++)
         assert_true(choose_and_load(&t) >= 0);
-    assert_in_range(t.f.backend->servers[2].loose, 3800, 4200);
+    assert_in_range(t.f.backend->servers[2]->loose, 3800, 4200);
     table_close(&t);
 }
 
@@ -244,7 +244,7 @@ static void hash_goes_on_when_full(void **state)
     assert_int_equal(seen[4], seen[5]);
     assert_true(seen[0] != seen[2] && seen[2] != seen[4] && seen[0] != seen[4]);
     assert_int_equal(choose(&t), -1);
-    server_leave(&t.f.backend->servers[seen[4]]);
+    server_leave(t.f.backend->servers[seen[4]]);
     assert_int_equal(choose(&t), seen[4]);
     table_close(&t);
 }
@@ -261,14 +261,14 @@ static void only_who_may(void **state)
         t.f.servers[3].opt.weight = 0;
         table_open(&t, kinds[k]);
         down(&t, 0);
-        atomic_store(&t.f.backend->servers[1].admin, SERVER_DRAIN);
-        atomic_store(&t.f.backend->servers[2].admin, SERVER_MAINT);
-        t.input.tried[t.input.tried_count++] = &t.f.backend->servers[4];
+        atomic_store(&t.f.backend->servers[1]->admin, SERVER_DRAIN);
+        atomic_store(&t.f.backend->servers[2]->admin, SERVER_MAINT);
+        t.input.tried[t.input.tried_count++] = t.f.backend->servers[4];
         for (unsigned i = 0; i < 50; i++) {
             t.input.key_hash = t.input.source_hash = key(i);
             assert_int_equal(choose(&t), 5);
         }
-        t.input.tried[t.input.tried_count++] = &t.f.backend->servers[5];
+        t.input.tried[t.input.tried_count++] = t.f.backend->servers[5];
         assert_int_equal(choose(&t), -2);
         table_close(&t);
     }
@@ -290,7 +290,7 @@ static void backups_only_when_no_other(void **state)
             assert_int_equal(choose(&t), 1);
         }
         assert_int_equal(choose(&t), -1); // full is not down
-        t.input.tried[t.input.tried_count++] = &t.f.backend->servers[1];
+        t.input.tried[t.input.tried_count++] = t.f.backend->servers[1];
         int index = choose(&t); // but one that failed for this request is no choice
         assert_true(index == 0 || index == 3);
         t.input.tried_count = 0;
@@ -379,7 +379,7 @@ static void places_are_given_once(void **state)
             pthread_join(threads[i], NULL);
         assert_int_equal(chosen, 8000);
         for (int i = 0; i < 4; i++)
-            assert_int_equal(f.backend->servers[i].inflight, 2000);
+            assert_int_equal(f.backend->servers[i]->inflight, 2000);
         fixture_close(&f);
     }
 }

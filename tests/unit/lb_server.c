@@ -25,7 +25,7 @@ static void begins_usable(void **state)
     fixture_open(&f);
     assert_non_null(f.backend);
     assert_int_equal(f.backend->server_count, 3);
-    struct server *server = &f.backend->servers[1];
+    struct server *server = f.backend->servers[1];
     assert_string_equal(server->name, "app1");
     assert_int_equal(server->index, 1);
     assert_int_equal(server->stat_id, 12); // the backend has 10, its servers follow
@@ -33,8 +33,8 @@ static void begins_usable(void **state)
     assert_int_equal(server->max_connections, 7);
     assert_true(server->name_hash == hash_stable(SPAN("app1")));
     assert_true(server_usable(server));
-    assert_true(server_alive(&f.backend->servers[2]));
-    assert_false(server_usable(&f.backend->servers[2])); // weight 0
+    assert_true(server_alive(f.backend->servers[2]));
+    assert_false(server_usable(f.backend->servers[2])); // weight 0
     atomic_store(&server->admin, SERVER_DRAIN);
     assert_true(server_alive(server) && !server_usable(server));
     atomic_store(&server->admin, SERVER_MAINT);
@@ -47,8 +47,8 @@ static void begins_usable(void **state)
     fixture_init(&f, 1);
     f.config.health_kind = HEALTH_NONE;
     fixture_open(&f);
-    assert_int_equal(f.backend->servers[0].health, SERVER_UNCHECKED);
-    assert_true(server_usable(&f.backend->servers[0]));
+    assert_int_equal(f.backend->servers[0]->health, SERVER_UNCHECKED);
+    assert_true(server_usable(f.backend->servers[0]));
     fixture_close(&f);
 }
 
@@ -59,7 +59,7 @@ static void places_are_counted(void **state)
     fixture_init(&f, 1);
     f.servers[0].opt.max_connections = 2;
     fixture_open(&f);
-    struct server *server = f.backend->servers;
+    struct server *server = f.backend->servers[0];
 
     assert_true(server_take(server));
     assert_true(server_take(server));
@@ -107,8 +107,8 @@ static void the_limit_holds_between_threads(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, take_and_leave, f.backend->servers), 0);
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    assert_int_equal(f.backend->servers[0].inflight, 0);
-    assert_in_range(f.backend->servers[0].inflight_max, 1, 3);
+    assert_int_equal(f.backend->servers[0]->inflight, 0);
+    assert_in_range(f.backend->servers[0]->inflight_max, 1, 3);
     fixture_close(&f);
 }
 
@@ -118,13 +118,13 @@ static void load_is_sessions_and_the_rest(void **state)
     struct fixture f;
     fixture_init(&f, 2);
     fixture_open(&f);
-    struct server *server = &f.backend->servers[1];
+    struct server *server = f.backend->servers[1];
 
     sidmap_bind(f.backend->sids, SPAN("one"), server->sid_id, 1000, 0);
     sidmap_bind(f.backend->sids, SPAN("two"), server->sid_id, 1000, 0);
     atomic_store(&server->loose, 3);
     assert_int_equal(server_load(server), 5);
-    assert_int_equal(server_load(&f.backend->servers[0]), 0);
+    assert_int_equal(server_load(f.backend->servers[0]), 0);
     fixture_close(&f);
 }
 
@@ -135,7 +135,7 @@ static void servers_are_found(void **state)
     fixture_init(&f, 3);
     fixture_open(&f);
     for (size_t i = 0; i < 3; i++) {
-        struct server *server = &f.backend->servers[i];
+        struct server *server = f.backend->servers[i];
         assert_ptr_equal(backend_server(f.backend, span_str(f.names[i])), server);
         assert_ptr_equal(backend_server_by_sid_id(f.backend, server->sid_id), server);
         assert_ptr_equal(backend_server_by_cookie_id(f.backend, server->cookie_id), server);
@@ -156,7 +156,7 @@ static void cookies_are_kept_only_when_learned(void **state)
     f.config.opt.cookie_mode = COOKIE_INSERT;
     fixture_open(&f);
     assert_null(f.backend->cookies);
-    assert_null(backend_server_by_cookie_id(f.backend, f.backend->servers[0].cookie_id));
+    assert_null(backend_server_by_cookie_id(f.backend, f.backend->servers[0]->cookie_id));
     fixture_close(&f);
     fixture_init(&f, 1);
     f.sticky[1] = STICKY_SOURCE;
@@ -174,8 +174,8 @@ static void tables_survive(void **state)
     struct sid_found found;
     fixture_init(&old, 3);
     fixture_open(&old);
-    sidmap_bind(old.backend->sids, SPAN("abc"), old.backend->servers[2].sid_id, 45000, 1000);
-    sidmap_bind(old.backend->sids, SPAN("def"), old.backend->servers[0].sid_id, 45000, 1000);
+    sidmap_bind(old.backend->sids, SPAN("abc"), old.backend->servers[2]->sid_id, 45000, 1000);
+    sidmap_bind(old.backend->sids, SPAN("def"), old.backend->servers[0]->sid_id, 45000, 1000);
 
     fixture_init(&new, 2); // without app0, and in another order
     snprintf(new.names[0], sizeof(new.names[0]), "app2");
@@ -186,11 +186,11 @@ static void tables_survive(void **state)
     fixture_close(&old);
     assert_true(sidmap_peek(new.backend->sids, SPAN("abc"), 2000, &found));
     assert_ptr_equal(backend_server_by_sid_id(new.backend, found.server_id),
-                     &new.backend->servers[0]);
-    assert_int_equal(server_load(&new.backend->servers[0]), 1);
+                     new.backend->servers[0]);
+    assert_int_equal(server_load(new.backend->servers[0]), 1);
     assert_true(sidmap_peek(new.backend->sids, SPAN("def"), 2000, &found));
     assert_null(backend_server_by_sid_id(new.backend, found.server_id)); // gone
-    assert_int_equal(server_load(&new.backend->servers[1]), 0);
+    assert_int_equal(server_load(new.backend->servers[1]), 0);
     fixture_close(&new);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "lb/bindings.h"
+#include "lb/edition.h"
 #include "lb/worker.h"
 
 #include <signal.h>
@@ -41,7 +42,7 @@ static inline void fixture_open(struct fixture *f, const char *text, unsigned wo
     for (unsigned i = 0; i < workers; i++) {
         assert_true(worker_init(&serving->workers[i], serving, i));
         assert_true(worker_listen(&serving->workers[i], &serving->snapshot->frontends[0],
-                                  f->bindings.list[0].fds[i]));
+                                  f->bindings.list[0].id, f->bindings.list[0].fds[i]));
         f->bindings.list[0].fds[i] = -1;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -55,6 +56,7 @@ static inline void fixture_close(struct fixture *f)
     }
     for (unsigned i = 0; i < f->serving.worker_count; i++)
         worker_fini(&f->serving.workers[i]);
+    editions_fini(f->serving.snapshot);
     snapshot_free(f->serving.snapshot);
     free(f->serving.workers);
     bindings_close(&f->bindings, true);

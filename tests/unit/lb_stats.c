@@ -257,8 +257,8 @@ static void csv_rows_are_rectangular(void **state)
 static void csv_values(void **state)
 {
     struct house *house = *state;
-    house->web->connections = 5;
-    house->web->connections_max = 9;
+    house->web->home->connections = 5;
+    house->web->home->connections_max = 9;
     house->a->inflight = 3;
     house->a->inflight_max = 8;
     house_count(house, 0, house->web->stat_id, COUNTER_CONNS, 20);
@@ -502,9 +502,9 @@ static void tables(void **state)
     stats_tables(&house->serving, &out);
     assert_string_equal(text_string(&out), "# table: sio, type: string, size:1000, used:1\n"
                                            "# table: bare, type: string, size:1000000, used:0\n");
-    assert_true(stats_table(&house->serving, SPAN("sio"), false, &out));
+    assert_true(stats_table(&house->serving, SPAN("sio"), false, SPAN_NONE, &out));
     assert_string_equal(text_string(&out), "# table: sio, type: string, size:1000, used:1\n");
-    assert_true(stats_table(&house->serving, SPAN("sio"), true, &out));
+    assert_true(stats_table(&house->serving, SPAN("sio"), true, SPAN_NONE, &out));
     char *entry = strchr(text_string(&out), '\n') + 1;
     unsigned long long id;
     int expires;
@@ -515,7 +515,7 @@ static void tables(void **state)
                      2);
     assert_in_range(expires, 25000, 31000);
     assert_int_equal(strlen(strchr(entry, '\n')), 1);
-    assert_false(stats_table(&house->serving, SPAN("nope"), true, &out));
+    assert_false(stats_table(&house->serving, SPAN("nope"), true, SPAN_NONE, &out));
     assert_int_equal(out.len, 0);
     sidmap_release(house->sio->sids, &hold, now);
 }

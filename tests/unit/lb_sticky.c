@@ -68,12 +68,12 @@ static struct sticky_owner find(struct fixture *f, const char *sid, const char *
 
 static void bind_sid(struct fixture *f, const char *sid, int server)
 {
-    sidmap_bind(f->backend->sids, span_str(sid), f->backend->servers[server].sid_id, 45000, NOW);
+    sidmap_bind(f->backend->sids, span_str(sid), f->backend->servers[server]->sid_id, 45000, NOW);
 }
 
 static void down(struct fixture *f, int server)
 {
-    atomic_store(&f->backend->servers[server].health, SERVER_DOWN);
+    atomic_store(&f->backend->servers[server]->health, SERVER_DOWN);
 }
 
 static void a_sid_leads_to_its_server(void **state)
@@ -86,7 +86,7 @@ static void a_sid_leads_to_its_server(void **state)
     struct sticky_owner owner = find(&f, "abc", NULL);
     assert_int_equal(owner.answer, STICKY_OWNER);
     assert_int_equal(owner.by, STICKY_SID);
-    assert_ptr_equal(owner.server, &f.backend->servers[1]);
+    assert_ptr_equal(owner.server, f.backend->servers[1]);
     assert_int_equal(owner.lifetime_ms, 45000 + SIDMAP_SLACK_MS);
     assert_true(owner.hold.held);
     assert_false(owner.sid_missed);
@@ -107,11 +107,11 @@ static void draining_and_full_owners_keep_it(void **state)
     f.servers[1].opt.max_connections = 1;
     fixture_open(&f);
     bind_sid(&f, "abc", 1);
-    server_take(&f.backend->servers[1]);
-    atomic_store(&f.backend->servers[1].admin, SERVER_DRAIN);
+    server_take(f.backend->servers[1]);
+    atomic_store(&f.backend->servers[1]->admin, SERVER_DRAIN);
     struct sticky_owner owner = find(&f, "abc", NULL);
     assert_int_equal(owner.answer, STICKY_OWNER);
-    assert_ptr_equal(owner.server, &f.backend->servers[1]);
+    assert_ptr_equal(owner.server, f.backend->servers[1]);
     sidmap_release(f.backend->sids, &owner.hold, NOW);
     fixture_close(&f);
 }
@@ -127,10 +127,10 @@ static void dead_owners_are_an_answer(void **state)
     struct sticky_owner owner = find(&f, "abc", "io=abc");
     assert_int_equal(owner.answer, STICKY_DEAD);
     assert_int_equal(owner.by, STICKY_SID);
-    assert_ptr_equal(owner.server, &f.backend->servers[1]);
+    assert_ptr_equal(owner.server, f.backend->servers[1]);
     assert_false(owner.hold.held);
-    atomic_store(&f.backend->servers[1].health, SERVER_UP);
-    atomic_store(&f.backend->servers[1].admin, SERVER_MAINT);
+    atomic_store(&f.backend->servers[1]->health, SERVER_UP);
+    atomic_store(&f.backend->servers[1]->admin, SERVER_MAINT);
     assert_int_equal(find(&f, "abc", NULL).answer, STICKY_DEAD);
 
     // of a server that the configuration no longer has
@@ -165,7 +165,7 @@ static void unknown_sids_are_missed(void **state)
     owner = find(&f, "nobody", "io=tab");
     assert_true(owner.sid_missed);
     assert_int_equal(owner.by, STICKY_COOKIE);
-    assert_ptr_equal(owner.server, &f.backend->servers[2]);
+    assert_ptr_equal(owner.server, f.backend->servers[2]);
 
     assert_false(find(&f, NULL, NULL).sid_missed); // a handshake has none
     fixture_close(&f);
@@ -183,11 +183,11 @@ static void a_sid_beats_every_cookie(void **state)
     bind_sid(&f, "other-tab", 2);
     struct sticky_owner owner = find(&f, "mine", "io=other-tab");
     assert_int_equal(owner.by, STICKY_SID);
-    assert_ptr_equal(owner.server, &f.backend->servers[1]);
+    assert_ptr_equal(owner.server, f.backend->servers[1]);
     sidmap_release(f.backend->sids, &owner.hold, NOW);
     owner = find(&f, NULL, "io=other-tab");
     assert_int_equal(owner.by, STICKY_COOKIE);
-    assert_ptr_equal(owner.server, &f.backend->servers[2]);
+    assert_ptr_equal(owner.server, f.backend->servers[2]);
     assert_false(owner.hold.held);
     fixture_close(&f);
 }
@@ -200,16 +200,16 @@ static void cookies_by_name(void **state)
     f.config.opt.cookie_name = (char *)"SRV";
     f.config.opt.cookie_mode = COOKIE_INSERT;
     fixture_open(&f);
-    assert_ptr_equal(find(&f, NULL, "a=b; SRV=app2; c=d").server, &f.backend->servers[2]);
+    assert_ptr_equal(find(&f, NULL, "a=b; SRV=app2; c=d").server, f.backend->servers[2]);
     assert_int_equal(find(&f, NULL, "srv=app2").answer, STICKY_NOBODY);
     assert_int_equal(find(&f, NULL, "SRV=app7").answer, STICKY_NOBODY);
     assert_int_equal(find(&f, NULL, "SRV=").answer, STICKY_NOBODY);
     down(&f, 2);
     assert_int_equal(find(&f, NULL, "SRV=app2").answer, STICKY_NOBODY); // bound anew
     f.config.opt.cookie_mode = COOKIE_REWRITE;
-    assert_ptr_equal(find(&f, NULL, "SRV=app1").server, &f.backend->servers[1]);
+    assert_ptr_equal(find(&f, NULL, "SRV=app1").server, f.backend->servers[1]);
     f.config.opt.cookie_mode = COOKIE_PREFIX;
-    assert_ptr_equal(find(&f, NULL, "SRV=app1~xyz").server, &f.backend->servers[1]);
+    assert_ptr_equal(find(&f, NULL, "SRV=app1~xyz").server, f.backend->servers[1]);
     assert_int_equal(find(&f, NULL, "SRV=app1").answer, STICKY_NOBODY);
     assert_int_equal(find(&f, NULL, "SRV=app9~xyz").answer, STICKY_NOBODY);
     // in the second of two fields
@@ -217,7 +217,7 @@ static void cookies_by_name(void **state)
     add_field(message, HEADER_ORIGIN, "Origin", "SRV=app0~");
     add_field(message, HEADER_COOKIE, "Cookie", "SRV=app1~z");
     assert_ptr_equal(sticky_cookie_server(f.backend, &message->head, message->base, NOW),
-                     &f.backend->servers[1]);
+                     f.backend->servers[1]);
     fixture_close(&f);
 }
 
@@ -228,7 +228,7 @@ static void old_servers_cookie_is_the_sid(void **state)
     fixture_init(&f, 2);
     fixture_open(&f);
     bind_sid(&f, "a/b c", 1);
-    assert_ptr_equal(find(&f, NULL, "io=a%2Fb%20c").server, &f.backend->servers[1]);
+    assert_ptr_equal(find(&f, NULL, "io=a%2Fb%20c").server, f.backend->servers[1]);
     assert_int_equal(find(&f, NULL, "io=a%2Fb").answer, STICKY_NOBODY);
     fixture_close(&f);
 }
@@ -304,7 +304,7 @@ static struct response_edit respond(struct fixture *f, int server, struct server
                                     struct message *message, char text[static 512])
 {
     struct response_edit edit = {.to_minor = 1};
-    sticky_edit_response(f->backend, &f->backend->servers[server], had, &message->head,
+    sticky_edit_response(f->backend, f->backend->servers[server], had, &message->head,
                          message->base, NOW, &edit, text, 512);
     return edit;
 }
@@ -322,11 +322,11 @@ static void inserts_when_needed(void **state)
     struct response_edit edit = respond(&f, 1, NULL, message, text);
     assert_true(span_eq(edit.add_set_cookie, SPAN("SRV=app1; Path=/; HttpOnly; SameSite=Lax")));
     assert_int_equal(edit.set_cookie.change, SET_COOKIE_KEEP);
-    assert_int_equal(respond(&f, 1, &f.backend->servers[1], message, text).add_set_cookie.len, 0);
+    assert_int_equal(respond(&f, 1, f.backend->servers[1], message, text).add_set_cookie.len, 0);
     // another tab's server: its cookie is left to it
-    assert_int_equal(respond(&f, 1, &f.backend->servers[2], message, text).add_set_cookie.len, 0);
+    assert_int_equal(respond(&f, 1, f.backend->servers[2], message, text).add_set_cookie.len, 0);
     down(&f, 2);
-    assert_true(respond(&f, 1, &f.backend->servers[2], message, text).add_set_cookie.len > 0);
+    assert_true(respond(&f, 1, f.backend->servers[2], message, text).add_set_cookie.len > 0);
     // a name that does not fit is left out, not cut
     char name[600];
     memset(name, 'n', sizeof(name) - 1);
@@ -375,8 +375,8 @@ static void learns_what_servers_set(void **state)
     assert_int_equal(edit.set_cookie.change, SET_COOKIE_KEEP);
     assert_int_equal(sidmap_used(f.backend->cookies), 2);
     assert_int_equal(sidmap_used(f.backend->sids), 0);
-    assert_ptr_equal(find(&f, NULL, "io=s3cret").server, &f.backend->servers[2]);
-    assert_ptr_equal(find(&f, NULL, longish).server, &f.backend->servers[2]);
+    assert_ptr_equal(find(&f, NULL, "io=s3cret").server, f.backend->servers[2]);
+    assert_ptr_equal(find(&f, NULL, longish).server, f.backend->servers[2]);
     longish[602] = 'k'; // one byte of a long one differs
     assert_int_equal(find(&f, NULL, longish).answer, STICKY_NOBODY);
     assert_int_equal(find(&f, NULL, "other=1").answer, STICKY_NOBODY);
@@ -396,7 +396,7 @@ static void learns_what_servers_set(void **state)
     message = request_with_cookie(NULL);
     add_field(message, HEADER_SET_COOKIE, "Set-Cookie", "io=s3cret");
     respond(&f, 0, NULL, message, text);
-    assert_ptr_equal(find(&f, NULL, "io=s3cret").server, &f.backend->servers[0]);
+    assert_ptr_equal(find(&f, NULL, "io=s3cret").server, f.backend->servers[0]);
     fixture_close(&f);
 }
 

@@ -54,7 +54,7 @@ static void desk_close(struct desk *desk)
 
 static struct server *desk_server(struct desk *desk)
 {
-    return &desk->f.serving.snapshot->backends[0]->servers[0];
+    return desk->f.serving.snapshot->backends[0]->servers[0];
 }
 
 static void desk_run(struct desk *desk, int64_t ms)

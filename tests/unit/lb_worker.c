@@ -38,13 +38,13 @@ static void a_connection_is_counted_until_it_closes(void **state)
     int client = fixture_connect(&f);
     fixture_turns(f.serving.workers, 3);
     assert_int_equal(connections(&f), 1);
-    assert_int_equal(atomic_load(&frontend->connections), 1);
+    assert_int_equal(atomic_load(&frontend->home->connections), 1);
     assert_int_equal(atomic_load(&f.serving.workers[0].flows_now), 1);
     close(client);
     fixture_turns(f.serving.workers, 3);
     assert_int_equal(connections(&f), 0);
-    assert_int_equal(atomic_load(&frontend->connections), 0);
-    assert_int_equal(atomic_load(&frontend->connections_max), 1);
+    assert_int_equal(atomic_load(&frontend->home->connections), 0);
+    assert_int_equal(atomic_load(&frontend->home->connections_max), 1);
     assert_int_equal(atomic_load(&f.serving.client_connections_max), 1);
     assert_int_equal(atomic_load(&f.serving.total_connections), 1);
     fixture_close(&f);
@@ -118,7 +118,7 @@ static void a_full_frontend_sends_them_away(void **state)
     assert_false(closed(first));
     assert_true(closed(second));
     assert_int_equal(counter_get(worker_stats(worker, frontend->stat_id), COUNTER_CONNS_DENIED), 1);
-    assert_int_equal(atomic_load(&frontend->connections), 1);
+    assert_int_equal(atomic_load(&frontend->home->connections), 1);
     close(first);
     close(second);
     fixture_close(&f);

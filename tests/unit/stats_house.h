@@ -34,6 +34,20 @@ const struct health_status *control_health(struct control *control, const struct
     return &house_health[server->index];
 }
 
+static struct watch *house_watch; /* whoever needs one makes it */
+
+struct watch *control_watch(struct control *control)
+{
+    (void)control;
+    return house_watch;
+}
+
+struct moves *control_moves(struct control *control)
+{
+    (void)control;
+    return NULL;
+}
+
 static const char house_text[] =
     "frontends:\n"
     "  web: {listen: '127.0.0.1:0', backend: sio, max_connections: 2000}\n"
@@ -73,10 +87,10 @@ static struct house *house_new(void)
                                          sizeof(struct counter_block));
     house->web = &serving->snapshot->frontends[0];
     house->sio = serving->snapshot->backends[0];
-    house->a = &house->sio->servers[0];
-    house->b = &house->sio->servers[1];
-    house->spare = &house->sio->servers[2];
-    house->bare = &serving->snapshot->backends[1]->servers[0];
+    house->a = house->sio->servers[0];
+    house->b = house->sio->servers[1];
+    house->spare = house->sio->servers[2];
+    house->bare = serving->snapshot->backends[1]->servers[0];
     for (size_t i = 0; i < 3; i++)
         house_health[i] = (struct health_status){
             .state = HEALTH_UP, .check = CHECK_L4OK, .duration_ms = 1, .good = 5};
