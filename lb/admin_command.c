@@ -269,6 +269,8 @@ static const struct command commands[] = {
     {{"show", "version"}, "", USER, admin_show_version, "show version of the current process"},
     {{"shutdown", "session"}, "<id>", ADMIN, admin_shutdown_session, "end a specific connection"},
     {{"shutdown", "sessions", "server"}, "<backend>/<server>", ADMIN, admin_shutdown_sessions_server, "end what a server serves"},
+    {{"sio", "drain"}, "[<backend>/<server> [rate <n>/s]]", ADMIN, admin_sio_drain, "move all sessions off a server, a few per second; alone: how far drains are"},
+    {{"sio", "rebalance"}, "[<backend> [rate <n>/s] [stop]]", ADMIN, admin_sio_rebalance, "move sessions off servers that have more than their share; alone: how far that is"},
     {{"sio", "sids"}, "[<backend>]", OPERATOR, admin_sio_sids, "list Engine.IO sessions: sid, owner, age, expiry"},
     {{"sio", "transports"}, "", USER, admin_sio_transports, "count sessions by server and transport"},
     {{"sio", "where"}, "<sid>", OPERATOR, admin_sio_where, "show which server owns a session"},
@@ -455,7 +457,11 @@ void admin_run(struct admin_caller *caller, struct span command)
 
 void admin_print_reference(FILE *out)
 {
-    fputs("| command | level | what it does |\n|---|---|---|\n", out);
+    fputs("<!-- Generated from the tables in lb/; the unit test lb_admin compares. -->\n\n"
+          "# The runtime API\n\nOn the socket `admin.socket`, in HAProxy's dialect. `limpet ctl` "
+          "sends a command; an answer ends with an empty line.\n\n## Commands\n\n"
+          "| command | level | what it does |\n|---|---|---|\n",
+          out);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct command *command = &commands[i];
         fputs("| `", out);
@@ -469,4 +475,8 @@ void admin_print_reference(FILE *out)
             fprintf(out, "%s%c", *c == '|' ? "\\" : "", *c);
         fputs(" |\n", out);
     }
+    fputs("\n## Keys of `show info`\n\n", out);
+    stats_info_reference(out);
+    fputs("\n## Columns of `show stat`\n\n", out);
+    stats_columns_reference(out);
 }

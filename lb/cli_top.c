@@ -97,7 +97,7 @@ struct top {
     bool plain; /* no terminal */
 };
 
-static volatile sig_atomic_t signalled, stopped; /* the last signal that ends or suspends us */
+static atomic_int signalled, stopped; /* the last signal that ends or suspends us */
 
 static void on_signal(int signo)
 {
