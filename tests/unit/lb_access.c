@@ -281,7 +281,7 @@ static void nobody_interested(void **state)
     struct house *house = *state;
     struct access_record record = sample_record();
     char line[ACCESS_LINE_MAX] = "";
-    house->config.log.access_format = ACCESS_OFF;
+    house->worker.access.format = ACCESS_OFF;
     assert_false(access_on(&house->worker));
     access_write(&house->worker, &record);
     loop_turn(&house->worker.loop, 0);
@@ -312,13 +312,13 @@ static void times_are_right(void **state)
             lines_written(house, line, sizeof(line));
             assert_non_null(strstr(line, want));
 
-            house->config.log.access_format = ACCESS_JSON;
+            house->worker.access.format = ACCESS_JSON;
             strftime(want, sizeof(want), "\"%Y-%m-%dT%H:%M:%S.769Z\"", gmtime_r(&second, &tm));
             access_write(&house->worker, &record);
             loop_turn(&house->worker.loop, 0);
             lines_written(house, line, sizeof(line));
             assert_non_null(strstr(line, want));
-            house->config.log.access_format = ACCESS_HAPROXY;
+            house->worker.access.format = ACCESS_HAPROXY;
         }
     }
     unsetenv("TZ");

@@ -2,6 +2,8 @@
 /* Verdicts, names and weights: what becomes of them in struct server. Real checks against loopback. */
 #include "lb/watch.h"
 
+#include "lb/events.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,6 +48,7 @@ static void desk_close(struct desk *desk)
     for (unsigned i = 0; i < desk->f.serving.worker_count; i++)
         worker_settle(&desk->f.serving.workers[i]);
     watch_free(desk->watch);
+    events_fini(&desk->f.serving);
     shelf_free(desk->shelf);
     fixture_close(&desk->f);
     if (desk->door >= 0)
