@@ -234,6 +234,15 @@ static void give_script(struct web *web, const struct serve_request *request,
     answer->fixed = web_app_js;
 }
 
+static void give_icon(struct web *web, const struct serve_request *request,
+                      struct serve_answer *answer)
+{
+    (void)web;
+    (void)request;
+    answer->type = "image/svg+xml";
+    answer->fixed = web_icon_svg;
+}
+
 static void give_metrics(struct web *web, const struct serve_request *request,
                          struct serve_answer *answer)
 {
@@ -502,6 +511,7 @@ static const struct route_row {
     {"/", false, give_index},
     {"/style.css", false, give_style},
     {"/app.js", false, give_script},
+    {"/icon.svg", false, give_icon},
     {"/live", false, give_live},
     {"/metrics", false, give_metrics},
     {"/metrics/haproxy", false, give_haproxy_metrics},

@@ -13,6 +13,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "lb/reload.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
@@ -162,6 +163,13 @@ static const struct shown {
      "lookups of a request's sid: its owner was found, nobody knew it, or its owner is down"},
     {COUNTER_SIO_SID_MISSES, ON_ALL, "sid_lookups_total", "result", "miss", NULL},
     {COUNTER_SIO_DEAD_OWNERS, ON_ALL, "sid_lookups_total", "result", "dead_owner", NULL},
+    {COUNTER_SIO_MOVED_DRAIN, ON_BACKENDS | ON_SERVERS, "moves_total", "reason", "drain",
+     "sessions sent to another server, by the reason"},
+    {COUNTER_SIO_MOVED_REBALANCE, ON_BACKENDS | ON_SERVERS, "moves_total", "reason", "rebalance",
+     NULL},
+    {COUNTER_SIO_MOVED_STOP, ON_BACKENDS | ON_SERVERS, "moves_total", "reason", "stop", NULL},
+    {COUNTER_SIO_MOVED_DOWN, ON_BACKENDS | ON_SERVERS, "moves_total", "reason", "down", NULL},
+    {COUNTER_SIO_HANDSHAKES_LIMITED, ON_BACKENDS, "handshakes_limited_total", NULL, NULL, NULL},
     {COUNTER_SIO_UNKNOWN_ANSWERS, ON_BACKENDS | ON_SERVERS, "sid_unknown_answers_total", NULL, NULL,
      NULL},
     {COUNTER_SIO_UNLEARNED, ON_BACKENDS | ON_SERVERS, "handshakes_unlearned_total", NULL, NULL,
@@ -542,9 +550,28 @@ static void add_process(struct serving *serving, struct text *out)
             (double)log_dropped());
 }
 
+static void add_reloads(struct serving *serving, struct text *out)
+{
+    const struct reload_status *status = web_reload_status(serving);
+    if (status == NULL)
+        return;
+    add_one(out, "config_last_reload_successful", "gauge",
+            "0 if the last reload was refused and nothing was changed", !status->last_failed);
+    add_one(out, "config_loaded_timestamp_seconds", "gauge",
+            "when the configuration in force was loaded", (double)status->loaded_wall_ms / 1000);
+    add_one(out, "config_restart_pending", "gauge",
+            "1 if the file has options that a restart would change", status->restart[0] != '\0');
+    add_head(out, "", "config_reloads_total", "counter", "reloads by how they ended");
+    text_addf(out, "limpet_config_reloads_total{result=\"done\"} %llu\n",
+              (unsigned long long)status->done);
+    text_addf(out, "limpet_config_reloads_total{result=\"refused\"} %llu\n",
+              (unsigned long long)status->failed);
+}
+
 void web_metrics(struct serving *serving, struct text *out)
 {
     add_process(serving, out);
+    add_reloads(serving, out);
     add_values(serving, out);
     add_all_counters(serving, out);
     add_histograms(serving, out);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "lb/control.h"
 #include "lb/events.h"
+#include "lb/reload.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
@@ -383,17 +384,48 @@ static void add_fact(struct text *out, const char *name)
     text_addf(out, "<dt>%s</dt><dd>", name);
 }
 
+/* What a reload would change, did change, or could not. */
+static void add_reloads(const struct reload_status *status, struct text *out)
+{
+    if (status->done + status->failed > 0) {
+        add_fact(out, "Reloads");
+        text_addf(out, "%llu done, %llu refused, the last ", (unsigned long long)status->done,
+                  (unsigned long long)status->failed);
+        add_time(out, status->tried_wall_ms);
+        text_add(out, SPAN("</dd>"));
+    }
+    if (status->last_failed) {
+        add_fact(out, "Last reload");
+        web_add_pill(out, "down", "refused, nothing was changed");
+        text_add(out, SPAN("<p><code>"));
+        web_add_html(out, span_str(status->error));
+        text_add(out, SPAN("</code></p></dd>"));
+    }
+    if (status->restart[0] != '\0') {
+        add_fact(out, "Needs a restart");
+        text_add(out, SPAN("<code>"));
+        web_add_html(out, span_str(status->restart));
+        text_add(out, SPAN("</code></dd>"));
+    }
+}
+
 static void add_config(const struct web_view *view, struct text *out)
 {
     const struct config *config = view->serving->snapshot->config;
+    const struct reload_status *status = web_reload_status(view->serving);
     text_add(out, SPAN("<dl>"));
     add_fact(out, "File");
     text_add(out, SPAN("<code>"));
     web_add_html(out, span_str(config->file));
     text_add(out, SPAN("</code></dd>"));
+    add_fact(out, "Checksum");
+    text_addf(out, "<code>%016llx</code></dd>", (unsigned long long)config->checksum);
     add_fact(out, "Loaded");
-    add_time(out, view->serving->started_wall_ms);
-    text_add(out, SPAN("</dd></dl>"));
+    add_time(out, status != NULL ? status->loaded_wall_ms : view->serving->started_wall_ms);
+    text_add(out, SPAN("</dd>"));
+    if (status != NULL)
+        add_reloads(status, out);
+    text_add(out, SPAN("</dl>"));
 }
 
 /* ---- the page ---- */

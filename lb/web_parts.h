@@ -7,6 +7,8 @@
 #include "lb/worker.h"
 #include "proto/serve.h"
 
+struct reload_status;
+
 /* ---- web_metrics.c, web_haproxy.c: Prometheus's text format ---- */
 
 #define WEB_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -70,6 +72,9 @@ void web_server_of(struct serving *serving, const struct server *server, struct 
 void web_sessions_of(struct serving *serving, const struct backend *backend, int64_t *polling,
                      int64_t *websocket);
 
+/* NULL: nothing is known of reloads. */
+const struct reload_status *web_reload_status(const struct serving *serving);
+
 /* ---- web_page.c, web_backends.c: the dashboard ---- */
 
 /* Parts of the page that are sent anew when they change. */
@@ -106,6 +111,6 @@ void web_add_duration(struct text *out, int64_t s);   /* 3 h 12 m */
 void web_add_pill(struct text *out, const char *state, const char *words);
 
 /* The embedded files of lb/dashboard. */
-extern const struct span web_index_html, web_style_css, web_app_js;
+extern const struct span web_index_html, web_style_css, web_app_js, web_icon_svg;
 
 #endif

@@ -7,6 +7,7 @@
  * prefix), polling sessions are those whose poll is held at the moment.
  */
 #include "lb/control.h"
+#include "lb/reload.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
@@ -75,4 +76,9 @@ void web_server_of(struct serving *serving, const struct server *server, struct 
     int64_t sids = backend->sids != NULL ? sidmap_sessions(backend->sids, server->sid_id) : 0;
     sessions_of(serving, server->stat_id, sids, &out->polling, &out->websocket);
     out->sessions = out->polling + out->websocket;
+}
+
+const struct reload_status *web_reload_status(const struct serving *serving)
+{
+    return serving->reload != NULL ? reload_status(serving->reload) : NULL;
 }
