@@ -30,8 +30,8 @@
 #include <string.h>
 
 enum {
-    CATCH_UP_MS = 250,
-    WAIT_MS = 100,         /* between two looks at a move that waits */
+    CATCH_UP_MS = 1000,
+    WAIT_MS = 100,         /* between two looks at most: is it still to go on? */
     LOOK_MS = 500,         /* between two looks for further sessions of one server */
     SETTLE_MS = 2000,      /* for those who left to come back: clients wait up to 1.5 s … */
     SETTLE_LATE_MS = 7000, /* … and up to 5 s after failed attempts */
@@ -289,10 +289,11 @@ static bool move_kick_due(struct move *move, const struct backend *backend)
     return false;
 }
 
+/* Until the next kick; not so long that a changed state would go unnoticed. */
 static void move_sleep(struct move *move)
 {
-    int64_t wait_us = move->next_us - move->moves->loop->now_us;
-    move_schedule(move, wait_us > 0 ? (wait_us + 999) / 1000 : 0);
+    int64_t wait_ms = (move->next_us - move->moves->loop->now_us + 999) / 1000;
+    move_schedule(move, wait_ms < 0 ? 0 : wait_ms < WAIT_MS ? wait_ms : WAIT_MS);
 }
 
 /* ---- a drain ---- */
