@@ -23,7 +23,9 @@
 
 #include "base/conn.h"
 #include "lb/admin_command.h"
+#include "lb/control.h"
 #include "lb/inquiry.h"
+#include "lb/reload.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -57,6 +59,8 @@ struct talk {
     struct timer idle;
     struct grave grave;
     struct admin_caller caller;
+    struct reload_wait reload; /* while caller.reloads */
+    bool asks_reload;          /* inside control_reload */
     size_t sent;    /* of caller.answer; 0: nothing is being written */
     bool answered;  /* a command has run since talk_done was asked */
     bool in_line;   /* commands of the current line are being run */
@@ -84,6 +88,8 @@ static void talk_end(struct talk *talk)
     struct admin *admin = talk->admin;
     if (talk->caller.inquiry)
         inquiry_forget(talk->caller.inquiry);
+    if (talk->caller.reloads)
+        reload_forget(&talk->reload);
     loop_timer_stop(admin->loop, &talk->idle);
     conn_close(&talk->conn);
     list_remove(&talk->node);
@@ -156,6 +162,39 @@ static void talk_answered(void *ctx, struct text *answer, bool found)
     talk_go_on(talk);
 }
 
+/* done of struct reload_wait: maybe before control_reload returns. */
+static void talk_reloaded(struct reload_wait *wait, const struct reload_status *status)
+{
+    struct talk *talk = container_of(wait, struct talk, reload);
+    struct admin_caller *caller = &talk->caller;
+    caller->reloads = false;
+    if (status->last_failed)
+        admin_say(caller, SEVERITY_ERROR, "Reload failed, nothing changed: %s", status->error);
+    else if (status->restart[0])
+        admin_say(caller, SEVERITY_NOTICE, "Reloaded. Needs a restart: %s", status->restart);
+    else
+        admin_say(caller, SEVERITY_INFO, "Reloaded.");
+    talk_close_answer(talk);
+    if (!talk->asks_reload)
+        talk_go_on(talk);
+}
+
+static void talk_reload(struct talk *talk)
+{
+    struct serving *serving = talk->admin->serving;
+    talk->reload.done = talk_reloaded;
+    reload_await(serving->reload, &talk->reload);
+    talk->asks_reload = true;
+    control_reload(serving->control);
+    talk->asks_reload = false;
+}
+
+/* Does a command's answer come later? */
+static bool talk_waits(const struct talk *talk)
+{
+    return talk->caller.inquiry || talk->caller.reloads;
+}
+
 /* Runs the next command, if there is a whole line. False: nothing to do now. */
 static bool talk_run_next(struct talk *talk)
 {
@@ -182,10 +221,12 @@ static bool talk_run_next(struct talk *talk)
         admin_run(&talk->caller, command);
         if (talk->caller.inquiry)
             inquiry_await(talk->caller.inquiry, talk_answered, talk);
-        else if (!talk->caller.quit)
+        else if (!talk->caller.quit && !talk->caller.reloads)
             talk_close_answer(talk);
     }
     conn_consume(&talk->conn, end < text.len ? end + 1 : text.len);
+    if (talk->caller.reloads)
+        talk_reload(talk);
     return true;
 }
 
@@ -244,7 +285,7 @@ static void talk_go_on(struct talk *talk)
         case WRITTEN_ALL:
             break;
         }
-        if (talk->caller.inquiry)
+        if (talk_waits(talk))
             break;
         if (talk->answered && talk_done(talk)) {
             talk_linger(talk);
@@ -255,7 +296,7 @@ static void talk_go_on(struct talk *talk)
             break;
         consumed = true;
     }
-    if (talk->eof && !talk->caller.inquiry) {
+    if (talk->eof && !talk_waits(talk)) {
         talk_end(talk);
         return;
     }
@@ -283,7 +324,7 @@ static void talk_on_bytes(struct conn *conn)
         conn_consume(conn, buf_len(&conn->in));
         return;
     }
-    if (talk->sent == 0 && !talk->caller.inquiry)
+    if (talk->sent == 0 && !talk_waits(talk))
         talk_go_on(talk);
 }
 
@@ -300,7 +341,7 @@ static void talk_on_eof(struct conn *conn)
     talk->eof = true;
     if (talk->lingering)
         talk_end(talk);
-    else if (talk->sent == 0 && !talk->caller.inquiry)
+    else if (talk->sent == 0 && !talk_waits(talk))
         talk_go_on(talk);
 }
 

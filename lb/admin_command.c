@@ -248,6 +248,7 @@ static const struct command commands[] = {
     {{"enable", "server"}, "<backend>/<server>", ADMIN, admin_enable_server, "put a server back (set server ... state ready)"},
     {{"get", "weight"}, "<backend>/<server>", USER, admin_get_weight, "report a server's current weight"},
     {{"operator"}, "", OPERATOR, command_operator, "lower the level of the current CLI session to operator"},
+    {{"reload"}, "", ADMIN, admin_reload, "load the configuration file again; the answer says what became of it"},
     {{"set", "maxconn", "frontend"}, "<frontend> <value>", ADMIN, admin_set_maxconn_frontend, "change a frontend's limit of connections"},
     {{"set", "maxconn", "global"}, "<value>", ADMIN, admin_set_maxconn_global, "change the process's limit of connections"},
     {{"set", "maxconn", "server"}, "<backend>/<server> <value>", ADMIN, admin_set_maxconn_server, "change a server's limit of connections, 0 = none"},

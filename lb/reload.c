@@ -474,6 +474,7 @@ struct reload *reload_new(struct serving *serving, struct loop *loop, struct wat
     timer_init(&reload->tidy, reload_tidy);
     loop_timer_start(loop, &reload->tidy, TIDY_MS);
     serving->reload = reload;
+    serving->reload_status = &reload->status;
     serving->released = release;
     return reload;
 }

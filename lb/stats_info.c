@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "lb/reload.h"
 #include "lb/stats_row.h"
 
 #include <ctype.h>
@@ -24,7 +25,9 @@ struct info {
         connections, connections_total, requests_total, connection_rate, connection_rate_max, tasks,
         idle_pct, stopping, jobs, listeners, logs_dropped, bytes_out, bytes_out_rate, started_s,
         buffers_lent, buffers_kept, buffers_mapped, buffer_bytes, buffer_mb, buffer_bytes_used,
-        pool_grown, flows, tunnels, polls, sid_entries;
+        pool_grown, flows, tunnels, polls, sid_entries, reloads, reloads_failed, reload_ok,
+        loaded_s;
+    char config_file[256], config_checksum[24], reload_error[512], reload_restart[512];
     char uptime[48];
     char node[65];
 };
@@ -124,6 +127,14 @@ static const struct info_key info_keys[] = {
     {"Tunnels", NUMBER(tunnels), "MGP:u64", "WebSocket tunnels open"},
     {"Polls", NUMBER(polls), "MGP:u64", "polls that servers hold"},
     {"Sid_entries", NUMBER(sid_entries), "MGP:u64", "Engine.IO sessions in the tables"},
+    {"Config_file", TEXT(config_file), "CGP:str", "the configuration file"},
+    {"Config_checksum", TEXT(config_checksum), "CGP:str", "of the text that is in force"},
+    {"Config_loaded_sec", NUMBER(loaded_s), "MDP:u32", "when that was loaded, seconds since 1970"},
+    {"Reload_count", NUMBER(reloads), "MCP:u32", "reloads that were done"},
+    {"Reload_failures", NUMBER(reloads_failed), "MCP:u32", "reloads that were refused and changed nothing"},
+    {"Reload_last_ok", NUMBER(reload_ok), "MGP:u32", "0 if the last reload was refused"},
+    {"Reload_last_error", TEXT(reload_error), "MGP:str", "why it was, with file, line and column"},
+    {"Reload_needs_restart", TEXT(reload_restart), "MGP:str", "options whose new values wait for a restart"},
 };
 // clang-format on
 
@@ -205,6 +216,24 @@ static void info_process(struct info *info, const struct serving *serving)
     info_node(info);
 }
 
+static void info_reload(struct info *info, const struct serving *serving)
+{
+    const struct reload_status *status = serving->reload_status;
+    snprintf(info->config_file, sizeof(info->config_file), "%s", serving->config->file);
+    snprintf(info->config_checksum, sizeof(info->config_checksum), "%016llx",
+             (unsigned long long)serving->config->checksum);
+    info->reload_ok = 1;
+    info->loaded_s = info->started_s;
+    if (status == NULL)
+        return;
+    info->loaded_s = status->loaded_wall_ms / 1000;
+    info->reloads = (int64_t)status->done;
+    info->reloads_failed = (int64_t)status->failed;
+    info->reload_ok = !status->last_failed;
+    snprintf(info->reload_error, sizeof(info->reload_error), "%s", status->error);
+    snprintf(info->reload_restart, sizeof(info->reload_restart), "%s", status->restart);
+}
+
 /* As text: "s" unless it is written there already. */
 static const char *info_text(const struct info *info, const struct info_key *key, char number[24])
 {
@@ -248,6 +277,7 @@ void stats_info_as(struct serving *serving, struct stats_format format, struct t
 {
     struct info info = {0};
     info_process(&info, serving);
+    info_reload(&info, serving);
     info_workers(&info, serving);
     info_counters(&info, serving);
     info.tasks = info.threads + 1 + info.flows;

@@ -87,6 +87,7 @@ struct serving {
     unsigned worker_count;
     struct control *control;
     struct reload *reload; /* control's */
+    const struct reload_status *reload_status; /* lb/reload; NULL: there is none */
     struct stats_samples
         *samples;            /* lb/stats: what rates and maxima come from; control's thread only */
     struct events *events;   /* lb/events; NULL: none yet */
