@@ -111,4 +111,11 @@ static inline bool conn_open(const struct conn *conn)
     return conn->io.fd >= 0;
 }
 
+/* Has the peer said all that is known of it: no byte unread, here or (perhaps) in the kernel, and no
+ * end of stream? Then it may be lent to somebody else. */
+static inline bool conn_quiet(const struct conn *conn)
+{
+    return buf_len(&conn->in) == 0 && !conn->readable && !conn->hung_up && !conn->eof_seen;
+}
+
 #endif
