@@ -4,9 +4,8 @@
  * but the frame tracker, which follows the server's frames so that a Close can be put in between
  * two of them.
  *
- *     client ──► in ─ tunnel_move ─► out ──► server        one recv and one send per message;
- *     client ◄── out ◄─ tunnel_move ─ in ◄── server        who cannot take more stops the other's
- * reading
+ *     client ──► in ─ tunnel_move ─► out ──► server     one recv and one send per message;
+ *     client ◄── out ◄─ tunnel_move ─ in ◄── server     who takes no more stops the other's reading
  *
  * An end of stream is passed on as one (half-close); the tunnel ends when both have come. A kick
  * sends the client a Close frame (1012, service restart) at the next boundary, throws away what the

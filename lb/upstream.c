@@ -3,8 +3,8 @@
  * This file owns a worker's server connections while nobody uses them, and its queues.
  *
  *     lend ──► in use (its borrower's conn_owner) ──► give_back ──► idle (idle_owner) ──► lend …
- *                         └─► upstream_close                          └─► closed: by the server, or
- * after timeouts.idle
+ *                         └─► upstream_close                          └─► closed: by the server,
+ *                                                                         or after timeouts.idle
  *
  * An idle connection on which anything happens (bytes, FIN, reset) is closed: no server has
  * anything to say unasked. One timer per server closes idle connections from the oldest end, so
