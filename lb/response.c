@@ -117,8 +117,8 @@ static void response_done(struct exchange *x)
 {
     struct flow *flow = x->flow;
     struct conn *up = &x->up->conn;
-    bool reuse = x->server_keeps && x->request.done && !x->request_broken &&
-                 conn_quiet(up) && buf_len(&up->out) == 0;
+    bool reuse = x->server_keeps && x->request.done && !x->request_broken && conn_quiet(up) &&
+                 buf_len(&up->out) == 0;
     bool keep = x->client_keeps;
     if (x->watch == WATCH_HANDSHAKE)
         flow_count(flow, COUNTER_SIO_UNLEARNED, 1);
