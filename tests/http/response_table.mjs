@@ -18,6 +18,8 @@ export async function runAnswers(t, rows, {manner = ['whole', 'drip'], over} = {
     if (how === 'drip' && bytes.length < 2000) await conn.drip(bytes);
     else conn.send(bytes);
     if (row.fin) conn.finish();
+    // A reset throws away what limpet has not read yet.
+    if (row.rst && row.truncated) await eventually('the client has the beginning', () => current.conn.data.length > 0);
     if (row.rst) conn.abort();
   });
   const limpet = await front(t, server, over);
@@ -27,7 +29,7 @@ export async function runAnswers(t, rows, {manner = ['whole', 'drip'], over} = {
       current = {row, how};
       server.clear();
       try {
-        await runRow(row, server, limpet);
+        await runRow(current, server, limpet);
       } catch (error) {
         failures.push(`${row.name} (${how}): ${error.message}`);
       }
@@ -39,9 +41,11 @@ export async function runAnswers(t, rows, {manner = ['whole', 'drip'], over} = {
   limpet.check();
 }
 
-async function runRow(row, server, limpet) {
+async function runRow(current, server, limpet) {
+  const {row} = current;
   const method = row.method ?? 'GET';
   const conn = await RawConn.open(limpet.port());
+  current.conn = conn;
   conn.send(row.client ?? `${method} /row HTTP/1.1\r\nHost: a\r\n\r\n`);
   if (row.status === 502) {
     const response = await conn.response({method});
