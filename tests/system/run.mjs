@@ -54,7 +54,10 @@ async function runSome(some, jobs) {
   counts.skipped += count('skipped');
 }
 
-if (files.length === 0) console.log('no test files');
+if (files.length === 0) {
+  console.log('no test files');
+  counts.failed++;
+}
 for (let time = 0; time < Number(values.times); time++) {
   await runSome(files.filter(file => !heavy(file)), Number(values.jobs));
   for (const file of files.filter(heavy)) await runSome([file], 1);
