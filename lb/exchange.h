@@ -254,6 +254,7 @@ void tunnel_end(struct tunnel *tunnel, enum end_reason reason);
 void tunnel_client_bytes(struct tunnel *tunnel);
 void tunnel_client_drained(struct tunnel *tunnel);
 void tunnel_client_eof(struct tunnel *tunnel);
+void tunnel_client_failed(struct tunnel *tunnel);
 void tunnel_kick(struct tunnel *tunnel); /* Close 1012 on the next frame boundary */
 
 #endif

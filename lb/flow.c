@@ -495,7 +495,7 @@ static void client_failed(struct conn *client)
     struct flow *flow = flow_of(client);
     flow->client_eof = true;
     if (flow->tunnel)
-        tunnel_end(flow->tunnel, END_CLIENT_GONE_DATA);
+        tunnel_client_failed(flow->tunnel);
     else if (flow->exchange)
         flow_end_status(flow, gone_reason(flow), 0, NULL);
     else

@@ -159,9 +159,20 @@ static void server_eof(struct conn *conn)
         conn_close_write(&tunnel->flow->client);
 }
 
+/* A reset is passed on as one, unless bytes from before it still wait to be taken. */
 static void server_failed(struct conn *conn)
 {
-    tunnel_end(tunnel_of(conn), END_SERVER_GONE_BODY);
+    struct tunnel *tunnel = tunnel_of(conn);
+    struct conn *client = &tunnel->flow->client;
+    if (buf_len(&client->out) == 0)
+        conn_reset(client);
+    tunnel_end(tunnel, END_SERVER_GONE_BODY);
+}
+
+void tunnel_client_failed(struct tunnel *tunnel)
+{
+    conn_reset(&tunnel->up->conn);
+    tunnel_end(tunnel, END_CLIENT_GONE_DATA);
 }
 
 static void server_connected(struct conn *conn)
@@ -251,6 +262,8 @@ void tunnel_start(struct exchange *x)
     if (flow->state != FLOW_TUNNEL)
         return;
     conn_resume(&flow->client); /* bytes that came behind the request */
+    if (buf_len(&flow->client.in) > 0)
+        tunnel_client_bytes(tunnel);
     if (tunnel->client_eof)
         tunnel_client_eof(tunnel);
 }
