@@ -23,7 +23,7 @@ size_t flow_kick(struct worker *worker, size_t n);
 void flow_end_all(struct worker *worker);
 /* This server went down: with on_down: close its tunnels end; polls that it holds are answered "Session ID unknown". */
 void flow_server_down(struct worker *worker, struct server *server);
-/* A place at this backend became free: let the oldest queued request try. */
-void flow_place_free(struct worker *worker, struct backend *backend);
+/* Places at this backend became free: queued requests try, oldest first. True: whoever can use one has it, there may be more. */
+bool flow_place_free(struct worker *worker, struct backend *backend);
 
 #endif

@@ -86,11 +86,20 @@ void flow_server_down(struct worker *worker, struct server *server)
                  !flow->exchange->answered)
             request_failed(flow->exchange, END_RESPONSE_TIMEOUT);
     }
+    flow_place_free(worker, server->backend); /* who waited for this server alone waits in vain */
 }
 
-void flow_place_free(struct worker *worker, struct backend *backend)
+/* One that failed at a server waits for the others: that it has to stay says nothing of those behind it. */
+bool flow_place_free(struct worker *worker, struct backend *backend)
 {
-    struct list *first = upstream_queue_first(worker, backend);
-    if (first)
-        request_choose(container_of(first, struct exchange, queue_node), true);
+    struct list *node = upstream_queue_first(worker, backend);
+    while (node) {
+        struct exchange *x = container_of(node, struct exchange, queue_node);
+        struct list *next = upstream_queue_next(worker, backend, node);
+        bool picky = x->tried_count > 0;
+        if (!request_leave_queue(x) && !picky)
+            return false;
+        node = next;
+    }
+    return true;
 }

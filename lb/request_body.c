@@ -136,7 +136,7 @@ void request_body(struct exchange *x)
         return;
     }
     if (x->request.done || streams || x->body_bytes > GATHER_MAX) {
-        request_choose(x, false);
+        request_choose(x);
         return;
     }
     flow->client.in_limit = x->head_bytes + GATHER_MAX + BUF_SMALL;
@@ -150,7 +150,7 @@ void request_gather(struct flow *flow)
         return;
     if (x->request.done || x->body_bytes > GATHER_MAX) {
         request_parse_again(x);
-        request_choose(x, false);
+        request_choose(x);
         return;
     }
     body_deadline(x);

@@ -11,8 +11,8 @@
  * that lending and giving back touch no timer.
  *
  * Queues are per worker. A backend's mask says which workers have waiters; whoever leaves a place
- * wakes one of them, itself first. A place may be taken by somebody else meanwhile: the woken
- * waiter then simply stays where it is.
+ * tells its own, and when they need no more the others. A place may be taken by somebody else
+ * meanwhile: the woken waiters then simply stay where they are.
  */
 #include "lb/upstream.h"
 
@@ -83,10 +83,24 @@ static void place_letter_deliver(struct letter *letter, void *receiver)
     flow_place_free(place->worker, place->backend);
 }
 
+/* The other workers with waiters. */
+static void tell_others(struct worker *worker, struct backend *backend, uint64_t mask)
+{
+    for (unsigned i = 0; i < worker->serving->worker_count; i++) {
+        struct worker *other = &worker->serving->workers[i];
+        if (other == worker || !(mask & UINT64_C(1) << i))
+            continue;
+        struct place_letter *place = &backend_local(other, backend)->letter;
+        if (!atomic_exchange(&place->posted, true))
+            mailbox_post(&other->loop.mailbox, &place->letter);
+    }
+}
+
 static void place_hook(struct turn_hook *hook)
 {
     struct upstream_backend *local = container_of(hook, struct upstream_backend, place_free);
-    flow_place_free(local->worker, local->backend);
+    if (flow_place_free(local->worker, local->backend))
+        tell_others(local->worker, local->backend, atomic_load(&local->backend->queued_workers));
 }
 
 static bool backend_local_init(struct upstream_backend *local, struct worker *worker,
@@ -342,14 +356,10 @@ struct list *upstream_queue_first(struct worker *worker, struct backend *backend
     return list_first(&backend_local(worker, backend)->queue);
 }
 
-/* The next worker with waiters, beginning behind this one, so that no worker is always last. */
-static unsigned next_worker(uint64_t mask, unsigned after, unsigned count)
+struct list *upstream_queue_next(struct worker *worker, struct backend *backend,
+                                 const struct list *node)
 {
-    unsigned index = after;
-    do
-        index = (index + 1) % count;
-    while (!(mask & (UINT64_C(1) << index)));
-    return index;
+    return node->next != &backend_local(worker, backend)->queue ? node->next : NULL;
 }
 
 void upstream_place_left(struct worker *worker, struct backend *backend)
@@ -357,15 +367,11 @@ void upstream_place_left(struct worker *worker, struct backend *backend)
     uint64_t mask = atomic_load(&backend->queued_workers);
     if (mask == 0)
         return;
-    struct upstream_backend *local = backend_local(worker, backend);
-    if (mask & worker_bit(worker)) {
-        if (list_single(&local->place_free.node))
-            loop_at_turn_end(&worker->loop, &local->place_free);
+    if (!(mask & worker_bit(worker))) {
+        tell_others(worker, backend, mask);
         return;
     }
-    unsigned index = next_worker(mask, worker->index, worker->serving->worker_count);
-    struct worker *other = &worker->serving->workers[index];
-    struct place_letter *place = &backend_local(other, backend)->letter;
-    if (!atomic_exchange(&place->posted, true))
-        mailbox_post(&other->loop.mailbox, &place->letter);
+    struct upstream_backend *local = backend_local(worker, backend);
+    if (list_single(&local->place_free.node))
+        loop_at_turn_end(&worker->loop, &local->place_free);
 }
