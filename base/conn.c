@@ -20,6 +20,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -344,6 +345,14 @@ void conn_resume(struct conn *conn)
     conn->retell = buf_len(&conn->in) > 0;
     if (conn->retell || conn_may_read(conn) || (conn->eof_seen && !conn->eof_told))
         loop_again(conn->loop, &conn->io, 0);
+}
+
+uint64_t conn_taken(const struct conn *conn)
+{
+    int waiting = 0;
+    if (ioctl(conn->io.fd, SIOCOUTQ, &waiting) < 0)
+        waiting = 0;
+    return conn->sent - (uint64_t)(unsigned)waiting;
 }
 
 void conn_close_write(struct conn *conn)

@@ -99,6 +99,10 @@ void conn_pause(struct conn *conn);
  * the next turn. */
 void conn_resume(struct conn *conn);
 
+/* How far the peer is: bytes sent less those that wait in the kernel for it to take them. Only good
+ * to see whether it moves; costs a system call. */
+uint64_t conn_taken(const struct conn *conn);
+
 /* Half-close (FIN) after `out` has drained. */
 void conn_close_write(struct conn *conn);
 /* Closes at once; what waits in `out` is lost; buffers go back. Harmless when closed. */

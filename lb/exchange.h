@@ -168,7 +168,8 @@ struct flow {
     union peer peer;
     size_t seen;       /* how far the head was searched for its end */
     int64_t began_us;  /* first byte of the request that is coming in */
-    uint64_t progress; /* client.sent when the deadline was set: did it take anything since? */
+    uint64_t progress; /* conn_taken when the deadline was set: did the client take anything since?
+                          While a closing one is read on: client.received when that began */
     enum flow_state state;
     enum end_reason on_deadline;
     bool first : 1; /* no request yet */
@@ -223,7 +224,7 @@ void exchange_free(struct exchange *x); /* what it still holds is the caller's o
 void exchange_end(struct exchange *x, enum end_reason reason, bool reuse);
 
 /* ---- request.c ---- */
-void request_read(struct flow *flow);                     /* bytes came in IDLE or HEAD */
+void request_read(struct flow *flow);    /* bytes came in IDLE or HEAD */
 void request_choose(struct exchange *x); /* owner or balance; then connect, or wait */
 /* A place may be free for this one that waits. False: it stays in the queue. */
 bool request_leave_queue(struct exchange *x);

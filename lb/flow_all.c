@@ -17,7 +17,7 @@ void flow_begin_stop(struct worker *worker)
     list_each_safe(node, &worker->flow_list)
     {
         struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state != FLOW_IDLE || flow->client.blocked)
+        if (flow->state != FLOW_IDLE || flow->client.blocked || buf_len(&flow->client.in) > 0)
             continue;
         // Who has just connected has most likely sent a request, which is on its way to us.
         if (flow->first)
@@ -66,10 +66,10 @@ void flow_end_all(struct worker *worker)
     list_each_safe(node, &worker->flow_list)
     {
         struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state == FLOW_CLOSING || flow->state == FLOW_IDLE || flow->state == FLOW_HEAD)
-            flow_close(flow, false);
-        else
+        if (flow->exchange || flow->tunnel)
             flow_end_status(flow, END_KICKED, 0, NULL);
+        if (flow->state != FLOW_ENDED)
+            flow_close(flow, false);
     }
 }
 
