@@ -99,6 +99,14 @@ void conn_pause(struct conn *conn);
  * the next turn. */
 void conn_resume(struct conn *conn);
 
+/* Bytes that were given to conn_write since `sent + buf_len(out)` was `before`. Those in `out` are
+ * lost when a write fails, also those from before. */
+static inline uint64_t conn_sent_since(const struct conn *conn, uint64_t before)
+{
+    uint64_t now = conn->sent + buf_len(&conn->out);
+    return now > before ? now - before : 0;
+}
+
 /* How far the peer is: bytes sent less those that wait in the kernel for it to take them. Only good
  * to see whether it moves; costs a system call. */
 uint64_t conn_taken(const struct conn *conn);

@@ -149,8 +149,8 @@ struct tunnel {
     struct sid_hold hold;
     struct wsframe frames; /* server → client */
     int64_t began_us;
-    uint64_t sent_before;
-    bool loose : 1; /* counted in server->loose: opened without a sid */
+    uint64_t sent_before, received_before; /* the client's counts when it began */
+    bool loose : 1;                        /* counted in server->loose: opened without a sid */
     bool client_eof : 1, server_eof : 1;
     bool kick : 1;   /* a Close frame goes in at the next frame boundary */
     bool kicked : 1; /* it has; the server's bytes are thrown away now */
