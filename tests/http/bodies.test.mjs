@@ -61,12 +61,13 @@ behaviour('response bodies', {limpetOnly: true}, async (t, {workers}) => {
   conn.close();
 });
 
-behaviour('a server is contacted only when a body of up to 64 KiB is complete', {limpetOnly: true}, async (t, {workers}) => {
+behaviour('a server is contacted only when a body, or 64 KiB of it, is there', {limpetOnly: true}, async (t, {workers}) => {
   const server = await recorder(t);
   const limpet = await front(t, server, {}, {workers});
   for (const [framing, begin, end] of [
     ['Content-Length: 65536', 'x'.repeat(65535), 'x'],
     ['Content-Length: 2', 'x', 'x'],
+    ['Content-Length: 1000000', 'x'.repeat(65536), 'x'.repeat(934464)],
     ['Transfer-Encoding: chunked', `8000\r\n${'x'.repeat(0x8000)}\r\n`.repeat(2), '0\r\n\r\n'],
     ['Transfer-Encoding: chunked', '1\r\nx\r\n0\r\n\r', '\n'],
   ]) {
@@ -83,11 +84,12 @@ behaviour('a server is contacted only when a body of up to 64 KiB is complete', 
   }
 });
 
-behaviour('a longer one is passed on as it comes', {limpetOnly: true}, async (t, {workers}) => {
+behaviour('what is longer is passed on as it comes', {limpetOnly: true}, async (t, {workers}) => {
   const server = await recorder(t);
   const limpet = await front(t, server, {}, {workers});
   for (const [framing, begin, end] of [
-    ['Content-Length: 65538', 'x', 'x'.repeat(65537)],
+    ['Content-Length: 100000', 'x'.repeat(70000), 'x'.repeat(30000)],
+    ['Content-Length: 1000000', 'x'.repeat(65537), 'x'.repeat(934463)],
     ['Transfer-Encoding: chunked', `8000\r\n${'x'.repeat(0x8000)}\r\n`.repeat(3), '0\r\n\r\n'],
   ]) {
     server.clear();

@@ -36,7 +36,7 @@ const behaviours = {
 for (const [name, behave] of Object.entries(behaviours)) {
   once(`a server that ${name}`, {limpetOnly: true}, async t => {
     const {server, limpet} = await start(t, behave);
-    for (const begin of ['x', 'x'.repeat(200_000)]) {
+    for (const begin of ['x'.repeat(66_000), 'x'.repeat(200_000)]) {
       const conn = await RawConn.open(limpet.port());
       conn.send(head + begin);
       const response = await conn.response();
