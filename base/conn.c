@@ -169,14 +169,16 @@ static void conn_shut_write(struct conn *conn)
 static ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count)
 {
     ssize_t sent;
-    if (count == 1) {
-        sent = send(conn->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
-    } else {
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
-        sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
-    }
+    do { // After EINTR no edge would follow.
+        if (count == 1) {
+            sent = send(conn->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+        } else {
+            struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
+            sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
+        }
+    } while (sent < 0 && errno == EINTR);
     if (sent < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        return errno == EAGAIN ? 0 : -1;
     conn->sent += (uint64_t)sent;
     return sent;
 }

@@ -303,7 +303,7 @@ void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
         return;
     }
     struct exchange *x = flow->exchange;
-    if (!x && status != 0)
+    if (!x && (status != 0 || reason == END_CLIENT_GONE_HEAD))
         x = exchange_new(flow); /* so that it is counted and logged */
     if (!x) {
         flow_close(flow, flow_drains(flow));
@@ -533,7 +533,7 @@ static void client_failed(struct conn *client)
     flow->client_eof = true;
     if (flow->tunnel)
         tunnel_client_failed(flow->tunnel);
-    else if (flow->exchange)
+    else if (flow->exchange || flow->state == FLOW_HEAD)
         flow_end_status(flow, gone_reason(flow), 0, NULL);
     else
         flow_close(flow, false);

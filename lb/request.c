@@ -133,6 +133,7 @@ static bool request_admit(struct exchange *x)
     struct span path = head->target_is_root ? SPAN("/") : slice_of(base, head->path);
     ptrdiff_t index = route_find(x->frontend->routes, slice_of(base, head->host), path);
     if (index < 0) {
+        flow_count(flow, COUNTER_REQUESTS, 1);
         flow_end(flow, END_NO_ROUTE);
         return false;
     }
@@ -182,6 +183,12 @@ static void request_begin(struct flow *flow)
 }
 /* ---- choosing ---- */
 
+/* Is it we who lack something, so that it says nothing of the server? */
+static bool shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
 static void request_connect(struct exchange *x)
 {
     struct flow *flow = x->flow;
@@ -194,7 +201,10 @@ static void request_connect(struct exchange *x)
         int error = errno;
         if (error == ECONNREFUSED || error == ENOENT)
             exchange_report(x, HEALTH_EVENT_REFUSED);
-        request_failed(x, END_CONNECT_FAILED);
+        if (shortage(error))
+            flow_end(flow, END_NO_MEMORY);
+        else
+            request_failed(x, END_CONNECT_FAILED);
         return;
     }
     if (x->up->conn.connecting)
