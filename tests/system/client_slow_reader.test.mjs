@@ -64,6 +64,7 @@ behaviour('who takes nothing is cut off', {limpetOnly: true}, async (t, {workers
     const conn = await RawConn.open(front.address());
     conn.socket.pause();
     conn.send(`GET / HTTP/1.1\r\nHost: x\r\n${fields}\r\n`);
+    await eventually('it is there', async () => (await front.admin.num('Flows')) === 1);
     await eventually('it is cut off', async () => (await front.admin.num('Flows')) === 0, {within: 5000});
     conn.socket.resume();
     await conn.closed(ms(5000));
