@@ -29,7 +29,7 @@ const {values, positionals} = parseArgs({
 function testFiles(where) {
   if (!fs.existsSync(where)) return [];
   if (!fs.statSync(where).isDirectory()) return [path.resolve(where)];
-  return fs.readdirSync(where).filter(name => name.endsWith('.test.mjs')).sort().map(name => path.resolve(where, name));
+  return fs.readdirSync(where).filter(name => name.endsWith('.test.mjs') && !name.startsWith('.')).sort().map(name => path.resolve(where, name));
 }
 
 const marked = (file, mark) => fs.readFileSync(file, 'utf8').split('\n').slice(0, 20).some(line => line.includes(`${mark}: yes`));
