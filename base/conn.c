@@ -20,6 +20,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -168,14 +169,16 @@ static void conn_shut_write(struct conn *conn)
 static ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count)
 {
     ssize_t sent;
-    if (count == 1) {
-        sent = send(conn->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
-    } else {
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
-        sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
-    }
+    do { // After EINTR no edge would follow.
+        if (count == 1) {
+            sent = send(conn->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+        } else {
+            struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
+            sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
+        }
+    } while (sent < 0 && errno == EINTR);
     if (sent < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        return errno == EAGAIN ? 0 : -1;
     conn->sent += (uint64_t)sent;
     return sent;
 }
@@ -344,6 +347,14 @@ void conn_resume(struct conn *conn)
     conn->retell = buf_len(&conn->in) > 0;
     if (conn->retell || conn_may_read(conn) || (conn->eof_seen && !conn->eof_told))
         loop_again(conn->loop, &conn->io, 0);
+}
+
+uint64_t conn_taken(const struct conn *conn)
+{
+    int waiting = 0;
+    if (ioctl(conn->io.fd, SIOCOUTQ, &waiting) < 0)
+        waiting = 0;
+    return conn->sent - (uint64_t)(unsigned)waiting;
 }
 
 void conn_close_write(struct conn *conn)

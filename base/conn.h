@@ -99,6 +99,18 @@ void conn_pause(struct conn *conn);
  * the next turn. */
 void conn_resume(struct conn *conn);
 
+/* Bytes that were given to conn_write since `sent + buf_len(out)` was `before`. Those in `out` are
+ * lost when a write fails, also those from before. */
+static inline uint64_t conn_sent_since(const struct conn *conn, uint64_t before)
+{
+    uint64_t now = conn->sent + buf_len(&conn->out);
+    return now > before ? now - before : 0;
+}
+
+/* How far the peer is: bytes sent less those that wait in the kernel for it to take them. Only good
+ * to see whether it moves; costs a system call. */
+uint64_t conn_taken(const struct conn *conn);
+
 /* Half-close (FIN) after `out` has drained. */
 void conn_close_write(struct conn *conn);
 /* Closes at once; what waits in `out` is lost; buffers go back. Harmless when closed. */
@@ -109,6 +121,13 @@ void conn_reset(struct conn *conn);
 static inline bool conn_open(const struct conn *conn)
 {
     return conn->io.fd >= 0;
+}
+
+/* Has the peer said all that is known of it: no byte unread, here or (perhaps) in the kernel, and no
+ * end of stream? Then it may be lent to somebody else. */
+static inline bool conn_quiet(const struct conn *conn)
+{
+    return buf_len(&conn->in) == 0 && !conn->readable && !conn->hung_up && !conn->eof_seen;
 }
 
 #endif

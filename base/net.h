@@ -78,7 +78,7 @@ struct resolve {
     struct mailbox *reply_to;
     char host[256];
     uint16_t port;
-    struct addr prefer;   /* the answer if it is one of several; len 0: none is preferred */
+    struct addr prefer; /* the answer if it is one of several; len 0: none is preferred */
     bool ok;
     struct addr addr;     /* the preferred answer, else the first */
     char error[128];      /* when not ok */

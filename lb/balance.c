@@ -11,9 +11,9 @@
  *   leastconn   least (load + 1) / weight; ties go to whom the rotating start meets first
  *   roundrobin  smooth and weighted: everybody earns its weight, the richest pays the total
  *   random      two weighted draws, the less loaded of them
- *   source,hash least -ln(u) / weight with u from hash(key, server): weighted rendezvous, so a
- * server that comes or goes moves only its own share of keys, and a full one's keys go to their
- * next best
+ *   source,hash least -ln(u) / weight with u from hash(key, server): weighted rendezvous, so a server
+ *               that comes or goes moves only its own share of keys, and a full one's keys go to
+ *               their next best
  */
 #include "lb/balance.h"
 

@@ -29,7 +29,10 @@ void control_await_names(struct control *control, int64_t at_most_ms);
  * Without a master `bindings` stays in use, for reloads. False: errno. */
 bool control_start(struct control *control, struct bindings *bindings, int line_fd);
 void control_run(struct control *control);
-bool control_settle(struct control *control, int64_t at_most_ms); /* false: a name server still does not answer, control_stop would wait for it */
+bool control_settle(
+    struct control *control,
+    int64_t
+        at_most_ms); /* false: a name server still does not answer, control_stop would wait for it */
 void control_stop(struct control *control);
 void control_free(struct control *control);
 

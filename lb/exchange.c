@@ -322,7 +322,7 @@ static void write_access_line(struct exchange *x, enum end_reason reason, uint64
 void exchange_record(struct exchange *x, enum end_reason reason)
 {
     struct flow *flow = x->flow;
-    uint64_t bytes = flow->client.sent + buf_len(&flow->client.out) - x->sent_before;
+    uint64_t bytes = conn_sent_since(&flow->client, x->sent_before);
     flow_count(flow, COUNTER_BYTES_IN, (int64_t)(x->head_bytes + x->request_received));
     flow_count(flow, COUNTER_BYTES_OUT, (int64_t)bytes);
     flow_count(flow, response_counter(x->status), 1);

@@ -75,13 +75,14 @@ void peer_from_addr(union peer *peer, const struct addr *addr);
 
 struct exchange {
     struct flow *flow;
-    struct edition *edition; /* held: the snapshot that it began with, where the two below are from */
+    struct edition
+        *edition; /* held: the snapshot that it began with, where the two below are from */
     struct frontend *frontend;
     struct backend *backend; /* NULL until routed */
     struct server *server;   /* holds a place there (server_take) while not NULL */
     struct server_conn *up;
     struct sid_hold hold;
-    struct list queue_node; /* single unless it waits for a place */
+    struct list queue_node;      /* single unless it waits for a place */
     struct held_session session; /* listed while it is a held poll */
 
     /* the request */
@@ -125,7 +126,7 @@ struct exchange {
                               */
 
     /* the response */
-    bool answered : 1; /* a final response head was written to the client */
+    bool answered : 1;  /* a final response head was written to the client */
     bool held_back : 1; /* head and body so far lie in `watched`: its sid gets a tag */
     bool server_keeps : 1;
     bool response_chunked : 1; /* towards the client */
@@ -133,8 +134,8 @@ struct exchange {
     struct body response;
     uint32_t seen; /* how far the response head was searched for its end */
     enum watch watch;
-    struct buf watched;                 /* body bytes so far, while watching or held back */
-    uint32_t tag_head;                  /* held back: bytes of the head before them */
+    struct buf watched; /* body bytes so far, while watching or held back */
+    uint32_t tag_head;  /* held back: bytes of the head before them */
     uint16_t sid_len;
     char *sid; /* while its owner named itself and the table does not know it: LINE_LONG bytes */
     const struct server *cookie_server; /* that the request's cookie named */
@@ -160,9 +161,9 @@ struct tunnel {
     struct held_session session;
     struct wsframe frames; /* server → client */
     int64_t began_us;
-    uint64_t sent_before;
-    bool upgraded : 1; /* its session began with polling */
-    bool loose : 1; /* counted in server->loose: opened without a sid */
+    uint64_t sent_before, received_before; /* the client's counts when it began */
+    bool upgraded : 1;                     /* its session began with polling */
+    bool loose : 1;                        /* counted in server->loose: opened without a sid */
     bool client_eof : 1, server_eof : 1;
     bool kick : 1;   /* a Close frame goes in at the next frame boundary */
     bool kicked : 1; /* it has; the server's bytes are thrown away now */
@@ -178,10 +179,11 @@ struct flow {
     struct exchange *exchange;
     struct tunnel *tunnel;
     union peer peer;
-    size_t seen;       /* how far the head was searched for its end */
+    size_t seen; /* how far the head was searched for its end */
     int64_t accepted_us;
     int64_t began_us;  /* first byte of the request that is coming in */
-    uint64_t progress; /* client.sent when the deadline was set: did it take anything since? */
+    uint64_t progress; /* conn_taken when the deadline was set: did the client take anything since?
+                          While a closing one is read on: client.received when that began */
     uint32_t number;   /* unique in its worker: for `show sess` */
     enum flow_state state;
     enum end_reason on_deadline;
@@ -228,7 +230,7 @@ void flow_count(struct flow *flow, enum counter id, int64_t n);
 void flow_count_move(struct flow *flow, enum move_reason why);
 
 /* ---- exchange.c ---- */
-struct exchange *exchange_new(struct flow *flow); /* NULL: no memory */
+struct exchange *exchange_new(struct flow *flow);              /* NULL: no memory */
 const char *exchange_server_address(const struct exchange *x); /* as configured */
 void exchange_note_line(struct exchange *x, const struct head *head, const char *base);
 /* This server, in which it holds a place already. */
@@ -252,8 +254,10 @@ void exchange_free(struct exchange *x); /* what it still holds is the caller's o
 void exchange_end(struct exchange *x, enum end_reason reason, bool reuse);
 
 /* ---- request.c ---- */
-void request_read(struct flow *flow);                     /* bytes came in IDLE or HEAD */
-void request_choose(struct exchange *x, bool from_queue); /* owner or balance; then connect */
+void request_read(struct flow *flow);    /* bytes came in IDLE or HEAD */
+void request_choose(struct exchange *x); /* owner or balance; then connect, or wait */
+/* A place may be free for this one that waits. False: it stays in the queue. */
+bool request_leave_queue(struct exchange *x);
 /* The try failed; another one if that can lose nothing, else the end. */
 void request_failed(struct exchange *x, enum end_reason reason);
 /* Fills worker->head and worker->eio again from the head that is kept. */
@@ -282,7 +286,7 @@ bool response_write_head(struct exchange *x, const char *base, size_t grown);
 bool response_send(struct exchange *x, const struct span *parts, size_t count);
 
 /* ---- sids.c ---- */
-void sids_note(struct exchange *x);  /* the owner is known; worker->eio is this request's */
+void sids_note(struct exchange *x); /* the owner is known; worker->eio is this request's */
 void sids_confirm(struct exchange *x, uint16_t status); /* a final head, or 101, came */
 void sids_learn(struct exchange *x, const struct eio_handshake *handshake);
 /* A final head came (in worker->head, bytes at base). True: it was kept, every piece of the body
@@ -303,6 +307,7 @@ struct backend *tunnel_backend(const struct tunnel *tunnel);
 void tunnel_client_bytes(struct tunnel *tunnel);
 void tunnel_client_drained(struct tunnel *tunnel);
 void tunnel_client_eof(struct tunnel *tunnel);
+void tunnel_client_failed(struct tunnel *tunnel);
 /* Close 1012 on the next frame boundary; its session no longer counts as the server's. */
 void tunnel_kick(struct tunnel *tunnel, enum move_reason why);
 

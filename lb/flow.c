@@ -166,6 +166,12 @@ void flow_close(struct flow *flow, bool reset)
     loop_bury(&worker->loop, &flow->grave);
 }
 
+/* Does the last answer still wait for the client to take it? */
+static bool flow_drains(const struct flow *flow)
+{
+    return buf_len(&flow->client.out) > 0 && !flow->client.unwritable;
+}
+
 /*
  * No further request. What the client has not sent yet is read and thrown away for a while: closing
  * a socket with unread bytes sends a reset that can overtake the answer.
@@ -173,7 +179,7 @@ void flow_close(struct flow *flow, bool reset)
 void flow_finish(struct flow *flow)
 {
     bool coming = buf_len(&flow->client.in) > 0 || flow->client.readable || flow->unfinished;
-    bool waiting = buf_len(&flow->client.out) > 0;
+    bool waiting = flow_drains(flow);
     if (!waiting && (flow->client_eof || !coming)) {
         flow_close(flow, false);
         return;
@@ -181,17 +187,27 @@ void flow_finish(struct flow *flow)
     flow_enter(flow, FLOW_CLOSING);
     conn_consume(&flow->client, buf_len(&flow->client.in));
     conn_close_write(&flow->client);
+    flow->progress = waiting ? conn_taken(&flow->client) : flow->client.received;
     if (!waiting)
         flow_deadline(flow, LINGER_MS, END_DONE);
-    flow->progress = flow->client.received;
     conn_resume(&flow->client);
+}
+
+/* The next request waits until this answer has drained. */
+static void flow_drain(struct flow *flow)
+{
+    conn_pause(&flow->client);
+    flow->progress = conn_taken(&flow->client);
+    flow_deadline(flow, flow->listener->frontend->config->opt.timeout_client_ms,
+                  END_CLIENT_STALLED);
 }
 
 void flow_next(struct flow *flow)
 {
     struct exchange *x = flow->exchange;
     assert(!x);
-    if (flow->client_eof && buf_len(&flow->client.in) == 0) {
+    bool last = flow->client_eof || flow->worker->stopping;
+    if (last && buf_len(&flow->client.in) == 0) {
         flow_finish(flow);
         return;
     }
@@ -201,7 +217,7 @@ void flow_next(struct flow *flow)
     flow_enter(flow, FLOW_IDLE);
     flow->client.in_limit = BUF_SMALL;
     if (flow->client.blocked)
-        conn_pause(&flow->client); /* the next request waits until this answer has drained */
+        flow_drain(flow);
     else if (buf_len(&flow->client.in) > 0 || flow->client.paused)
         conn_resume(&flow->client);
 }
@@ -233,9 +249,12 @@ static size_t write_reply(struct exchange *x, uint16_t status, const char *phras
 static size_t write_engineio(struct exchange *x, enum end_reason reason, bool keep, char *out,
                              size_t size)
 {
+    enum { ORIGIN_MAX = 1024 }; /* no browser has a longer one; it must fit the answer */
     struct span origin = SPAN_NONE;
     if (x->head_kept && request_parse_again(x))
         origin = head_value(&x->flow->worker->head, exchange_text(x).ptr, HEADER_ORIGIN);
+    if (origin.len > ORIGIN_MAX)
+        origin = SPAN_NONE;
     struct eio_request eio = {
         .kind = EIO_SESSION,
         .transport = x->polling ? EIO_POLLING : EIO_WEBSOCKET,
@@ -286,10 +305,10 @@ void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
         return;
     }
     struct exchange *x = flow->exchange;
-    if (!x && status != 0)
+    if (!x && (status != 0 || reason == END_CLIENT_GONE_HEAD))
         x = exchange_new(flow); /* so that it is counted and logged */
     if (!x) {
-        flow_close(flow, false);
+        flow_close(flow, flow_drains(flow));
         return;
     }
     bool mid_answer = x->answered;
@@ -318,9 +337,10 @@ void flow_end(struct flow *flow, enum end_reason reason)
  */
 static bool flow_progressed(struct flow *flow)
 {
-    if (flow->client.sent == flow->progress)
+    uint64_t taken = conn_taken(&flow->client);
+    if (!flow->client.blocked || taken == flow->progress)
         return false;
-    flow->progress = flow->client.sent;
+    flow->progress = taken;
     flow_deadline(flow, flow->listener->frontend->config->opt.timeout_client_ms, flow->on_deadline);
     return true;
 }
@@ -334,7 +354,8 @@ static void flow_overdue(struct timer *timer)
         request_failed(flow->exchange, reason);
         return;
     case FLOW_CLOSING:
-        flow_close(flow, false);
+        if (!flow_progressed(flow))
+            flow_close(flow, flow_drains(flow));
         return;
     case FLOW_RELAY:
         if (reason == END_CLIENT_STALLED && flow_progressed(flow))
@@ -344,6 +365,10 @@ static void flow_overdue(struct timer *timer)
         flow_end(flow, reason);
         return;
     case FLOW_IDLE:
+        if (reason == END_CLIENT_STALLED && flow_progressed(flow))
+            return;
+        flow_end(flow, reason);
+        return;
     case FLOW_HEAD:
     case FLOW_GATHER:
     case FLOW_QUEUE:
@@ -387,7 +412,7 @@ static void client_bytes(struct conn *client)
         return;
     case FLOW_CLOSING:
         conn_consume(client, buf_len(&client->in));
-        if (client->received - flow->progress > LINGER_BYTES)
+        if (!flow_drains(flow) && client->received - flow->progress > LINGER_BYTES)
             flow_close(flow, false);
         return;
     case FLOW_QUEUE:
@@ -399,12 +424,23 @@ static void client_bytes(struct conn *client)
     }
 }
 
+/* The answer is out: now the client is waited for. */
+static void idle_drained(struct flow *flow)
+{
+    if (flow->worker->stopping && buf_len(&flow->client.in) == 0) {
+        flow_finish(flow);
+        return;
+    }
+    flow_deadline(flow, state_deadline(flow), END_CLIENT_IDLE);
+    conn_resume(&flow->client);
+}
+
 static void client_drained(struct conn *client)
 {
     struct flow *flow = flow_of(client);
     switch (flow->state) {
     case FLOW_IDLE:
-        conn_resume(client);
+        idle_drained(flow);
         return;
     case FLOW_RELAY:
         response_drained(flow->exchange);
@@ -413,6 +449,7 @@ static void client_drained(struct conn *client)
         tunnel_client_drained(flow->tunnel);
         return;
     case FLOW_CLOSING:
+        flow->progress = client->received;
         if (flow->client_eof)
             flow_close(flow, false);
         else
@@ -497,8 +534,8 @@ static void client_failed(struct conn *client)
     struct flow *flow = flow_of(client);
     flow->client_eof = true;
     if (flow->tunnel)
-        tunnel_end(flow->tunnel, END_CLIENT_GONE_DATA);
-    else if (flow->exchange)
+        tunnel_client_failed(flow->tunnel);
+    else if (flow->exchange || flow->state == FLOW_HEAD)
         flow_end_status(flow, gone_reason(flow), 0, NULL);
     else
         flow_close(flow, false);

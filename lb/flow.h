@@ -22,14 +22,16 @@ void flow_begin_stop(struct worker *worker);
 /* Kicks at most n sessions (tunnels by a Close frame 1012 on a frame boundary, held polls by Engine.IO's close packet); returns how many were left to kick before. */
 size_t flow_kick(struct worker *worker, size_t n);
 /* Kicks this session, if a flow of this worker holds it. */
-void flow_kick_sid(struct worker *worker, const struct sidmap *sids, const struct sid_name *name, enum move_reason why);
+void flow_kick_sid(struct worker *worker, const struct sidmap *sids, const struct sid_name *name,
+                   enum move_reason why);
 void flow_kick_loose(struct worker *worker, uint32_t loose_id, enum move_reason why);
 /* The oldest tunnels to this server that were opened without a sid. */
 struct loose_session {
     uint32_t id;
     int64_t began_ms;
 };
-size_t flow_loose_sessions(struct worker *worker, const struct server *server, struct loose_session *out, size_t max);
+size_t flow_loose_sessions(struct worker *worker, const struct server *server,
+                           struct loose_session *out, size_t max);
 /* The worker changed from this edition to another snapshot: tunnels to servers that are gone hold it,
  * idle connections of frontends that are gone close. */
 void flow_change_edition(struct worker *worker, struct edition *before, bool servers_gone);
@@ -43,7 +45,7 @@ void flow_server_maint(struct worker *worker, struct server *server);
 void flow_server_end(struct worker *worker, struct server *server);
 /* Ends this flow: a tunnel by a Close frame, a held poll by the close packet, else at once. */
 void flow_shutdown(struct flow *flow);
-/* Places at this backend became free: let the oldest queued requests try. */
-void flow_place_free(struct worker *worker, const struct backend_home *home);
+/* Places at this backend became free: queued requests try, oldest first. True: whoever can use one has it, there may be more. */
+bool flow_place_free(struct worker *worker, const struct backend_home *home);
 
 #endif

@@ -20,7 +20,7 @@ void flow_begin_stop(struct worker *worker)
     list_each_safe(node, &worker->flow_list)
     {
         struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state != FLOW_IDLE || flow->client.blocked)
+        if (flow->state != FLOW_IDLE || flow->client.blocked || buf_len(&flow->client.in) > 0)
             continue;
         // Who has just connected has most likely sent a request, which is on its way to us.
         if (flow->first)
@@ -126,7 +126,7 @@ void flow_kick_sid(struct worker *worker, const struct sidmap *sids, const struc
     const struct sessions *all = &worker->sessions;
     struct held_session *next;
     struct held_session *session = sessions_next_sid(all, name->shard, name->slot, name->generation,
-                                                NULL);
+                                                     NULL);
     for (; session; session = next) {
         next = sessions_next_sid(all, name->shard, name->slot, name->generation, session);
         if (flow_holds_sid(session->flow, sids, name))
@@ -163,18 +163,21 @@ void flow_end_all(struct worker *worker)
     list_each_safe(node, &worker->flow_list)
     {
         struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state == FLOW_CLOSING || flow->state == FLOW_IDLE || flow->state == FLOW_HEAD)
-            flow_close(flow, false);
-        else if (flow_poll_moves_on(flow)) // it was spared, but did not end in time
+        if (flow_poll_moves_on(flow)) { // it was spared, but did not end in time
             flow_end_status(flow, END_KICKED, flow->exchange->legacy ? 0 : 200, NULL);
-        else
+            continue;
+        }
+        if (flow->exchange || flow->tunnel)
             flow_end_status(flow, END_KICKED, 0, NULL);
+        if (flow->state != FLOW_ENDED)
+            flow_close(flow, false);
     }
 }
 
 void flow_server_down(struct worker *worker, struct server *server)
 {
-    bool close_tunnels = upstream_backend(worker, server)->config->opt.health_on_down == ON_DOWN_CLOSE;
+    bool close_tunnels = upstream_backend(worker, server)->config->opt.health_on_down ==
+                         ON_DOWN_CLOSE;
     upstream_close_idle(worker, server);
     list_each_safe(node, &worker->flow_list)
     {
@@ -185,6 +188,7 @@ void flow_server_down(struct worker *worker, struct server *server)
                  !flow->exchange->answered)
             request_failed(flow->exchange, END_RESPONSE_TIMEOUT);
     }
+    flow_place_free(worker, server->home); /* who waited for this server alone waits in vain */
 }
 
 void flow_shutdown(struct flow *flow)
@@ -218,7 +222,8 @@ void flow_server_end(struct worker *worker, struct server *server)
 
 void flow_server_maint(struct worker *worker, struct server *server)
 {
-    bool close_tunnels = upstream_backend(worker, server)->config->opt.health_on_down == ON_DOWN_CLOSE;
+    bool close_tunnels = upstream_backend(worker, server)->config->opt.health_on_down ==
+                         ON_DOWN_CLOSE;
     upstream_close_idle(worker, server);
     list_each_safe(node, &worker->flow_list)
     {
@@ -232,14 +237,17 @@ void flow_server_maint(struct worker *worker, struct server *server)
     }
 }
 
-void flow_place_free(struct worker *worker, const struct backend_home *home)
+/* One that failed at a server waits for the others: that it has to stay says nothing of those behind it. */
+bool flow_place_free(struct worker *worker, const struct backend_home *home)
 {
-    struct list *tried = NULL;
-    for (;;) {
-        struct list *first = upstream_queue_first(worker, home);
-        if (!first || first == tried)
-            return; // Nobody waits, or whoever waits found no place.
-        tried = first;
-        request_choose(container_of(first, struct exchange, queue_node), true);
+    struct list *node = upstream_queue_first(worker, home);
+    while (node) {
+        struct exchange *x = container_of(node, struct exchange, queue_node);
+        struct list *next = upstream_queue_next(worker, home, node);
+        bool picky = x->tried_count > 0;
+        if (!request_leave_queue(x) && !picky)
+            return false;
+        node = next;
     }
+    return true;
 }

@@ -135,6 +135,7 @@ static bool request_admit(struct exchange *x)
     struct span path = head->target_is_root ? SPAN("/") : slice_of(base, head->path);
     ptrdiff_t index = route_find(x->frontend->routes, slice_of(base, head->host), path);
     if (index < 0) {
+        flow_count(flow, COUNTER_REQUESTS, 1);
         flow_end(flow, END_NO_ROUTE);
         return false;
     }
@@ -186,11 +187,17 @@ static void request_begin(struct flow *flow)
     if (!request_admit(x))
         return;
     if (x->request.done)
-        request_choose(x, false);
+        request_choose(x);
     else
         request_body(x);
 }
 /* ---- choosing ---- */
+
+/* Is it we who lack something, so that it says nothing of the server? */
+static bool shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
 
 static void request_connect(struct exchange *x)
 {
@@ -204,7 +211,10 @@ static void request_connect(struct exchange *x)
         int error = errno;
         if (error == ECONNREFUSED || error == ENOENT)
             exchange_report(x, HEALTH_EVENT_REFUSED);
-        request_failed(x, END_CONNECT_FAILED);
+        if (shortage(error))
+            flow_end(flow, END_NO_MEMORY);
+        else
+            request_failed(x, END_CONNECT_FAILED);
         return;
     }
     if (x->up->conn.connecting)
@@ -256,33 +266,55 @@ static enum end_reason none_left(const struct exchange *x)
     return x->failure == END_SERVER_GONE_HEAD ? END_SERVER_GONE_HEAD : END_CONNECT_FAILED;
 }
 
-static void request_balance(struct exchange *x, bool from_queue)
+/* It need not wait (any longer). */
+static void request_balanced(struct exchange *x, enum balance_result result, struct server *server)
+{
+    if (result == BALANCE_NONE)
+        flow_end(x->flow, none_left(x));
+    else
+        request_chosen(x, server);
+}
+
+bool request_leave_queue(struct exchange *x)
+{
+    struct server *server = NULL;
+    request_parse_again(x);
+    enum balance_result result = balance(x, &server);
+    if (result == BALANCE_FULL)
+        return false;
+    upstream_queue_remove(x->flow->worker, x->backend, &x->queue_node);
+    request_balanced(x, result, server);
+    return true;
+}
+
+/* Has somebody waited longer for any place? One that failed somewhere waits for some places only. */
+static bool others_wait_for(const struct exchange *x)
+{
+    struct list *first = upstream_queue_first(x->flow->worker, x->backend->home);
+    return first && container_of(first, struct exchange, queue_node)->tried_count == 0;
+}
+
+static void request_balance(struct exchange *x)
 {
     struct flow *flow = x->flow;
     struct worker *worker = flow->worker;
     struct server *server = NULL;
-    bool others_wait = !from_queue && upstream_queue_first(worker, x->backend->home);
+    bool others_wait = others_wait_for(x);
     enum balance_result result = others_wait ? BALANCE_FULL : balance(x, &server);
-    if (result == BALANCE_FULL && !from_queue) {
-        if (x->backend->config->opt.timeout_queue_ms == 0) {
-            flow_end(flow, END_NO_SERVER);
-            return;
-        }
-        upstream_queue_push(worker, x->backend, &x->queue_node);
-        x->waited = true;
-        flow_enter(flow, FLOW_QUEUE);
-        /* A place left between the look and the push would be nobody's news. */
-        if (!others_wait)
-            result = balance(x, &server);
-    }
-    if (result == BALANCE_FULL)
+    if (result != BALANCE_FULL) {
+        request_balanced(x, result, server);
         return;
-    if (!list_single(&x->queue_node))
-        upstream_queue_remove(worker, x->backend, &x->queue_node);
-    if (result == BALANCE_NONE)
-        flow_end(flow, none_left(x));
-    else
-        request_chosen(x, server);
+    }
+    if (x->backend->config->opt.timeout_queue_ms == 0) {
+        flow_end(flow, END_NO_SERVER);
+        return;
+    }
+    upstream_queue_push(worker, x->backend, &x->queue_node);
+    x->waited = true;
+    flow_enter(flow, FLOW_QUEUE);
+    /* A place left between the look and the push would be nobody's news. */
+    if (!others_wait)
+        request_leave_queue(x);
 }
 
 static void note_owner(struct exchange *x, const struct sticky_owner *owner)
@@ -313,15 +345,10 @@ static void request_to_owner(struct exchange *x, const struct sticky_owner *owne
         request_connect(x);
 }
 
-void request_choose(struct exchange *x, bool from_queue)
+void request_choose(struct exchange *x)
 {
     struct flow *flow = x->flow;
     struct worker *worker = flow->worker;
-    if (from_queue) {
-        request_parse_again(x);
-        request_balance(x, true);
-        return;
-    }
     struct sticky_owner owner;
     const char *base = exchange_text(x).ptr;
     sticky_find(x->backend, &worker->eio, &worker->head, base, x->client_hash, worker->loop.now_ms,
@@ -342,7 +369,7 @@ void request_choose(struct exchange *x, bool from_queue)
         request_to_owner(x, &owner);
         return;
     case STICKY_NOBODY:
-        request_balance(x, false);
+        request_balance(x);
         return;
     }
 }
@@ -386,7 +413,7 @@ static void try_again(struct exchange *x, enum end_reason reason, bool same_serv
     if (x->cookie_server == server)
         x->cookie_server = NULL; /* the cookie leads nowhere: the client gets another */
     exchange_leave(x, false);
-    request_balance(x, false);
+    request_balance(x);
 }
 
 void request_failed(struct exchange *x, enum end_reason reason)
@@ -395,6 +422,8 @@ void request_failed(struct exchange *x, enum end_reason reason)
     bool reused = x->up && x->up->reused;
     if (reason == END_CONNECT_TIMEOUT)
         exchange_report(x, HEALTH_EVENT_CONNECT);
+    if (reason == END_SERVER_GONE_HEAD && !reused)
+        exchange_report(x, HEALTH_EVENT_RESPONSE);
     if (reason == END_CONNECT_FAILED || reason == END_CONNECT_TIMEOUT)
         flow_count(flow, COUNTER_CONNECT_ERRORS, 1);
     bool alive = server_alive(x->server);

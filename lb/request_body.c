@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * This file owns the bodies of requests. Up to 64 KiB are gathered behind the head before a server is
- * chosen, so that a slow client costs no server anything; a chunked body is decoded in place and goes
- * on with a plain length. A longer body streams: what has come is handed to the server in the same
- * turn, and while the server takes no more the client is not read.
+ * chosen, of a longer body its first 64 KiB, so that a slow client costs no server anything; a chunked
+ * body is decoded in place and goes on with a plain length. The rest of a longer body streams: what has
+ * come is handed to the server in the same turn, and while the server takes no more the client is not
+ * read.
  *
  * A client that announces a body has to send it: silence ends it after timeouts.client, and after the
  * first timeouts.request its average must reach limits.body_rate. Waiting for a slow server does not
@@ -101,10 +102,8 @@ static bool gather(struct exchange *x)
         flow_end(x->flow, END_BODY_SLOW);
         return false;
     }
-    if (have >= x->request.left) {
-        x->body_bytes = (uint32_t)x->request.left;
-        x->request.done = true;
-    }
+    x->body_bytes = (uint32_t)body;
+    x->request.done = body == x->request.left;
     return true;
 }
 
@@ -117,14 +116,18 @@ static bool say_continue(struct exchange *x)
     return conn_write(&x->flow->client, &answer, 1) != IO_FAILED;
 }
 
-/* The head is there, the body is announced: gather it, or, when it is long, choose a server and
- * stream. */
+/* Enough of it is there to bother a server with: a slow sender of a long body costs it nothing either. */
+static bool gathered(const struct exchange *x)
+{
+    return x->request.done || x->body_bytes > GATHER_MAX;
+}
+
+/* The head is there, the body is announced: gather it, or as much of a long one. */
 void request_body(struct exchange *x)
 {
     struct flow *flow = x->flow;
-    bool streams = x->request.framing == FRAMING_LENGTH && x->request.left > GATHER_MAX;
     bool expects = flow->worker->head.expect_continue;
-    if (!streams && !gather(x))
+    if (!gather(x))
         return;
     if (!x->request.done && flow->client_eof) {
         flow_end_status(flow, END_CLIENT_GONE_BODY, 0, NULL);
@@ -135,8 +138,8 @@ void request_body(struct exchange *x)
         flow_end_status(flow, END_CLIENT_GONE_BODY, 0, NULL);
         return;
     }
-    if (x->request.done || streams || x->body_bytes > GATHER_MAX) {
-        request_choose(x, false);
+    if (gathered(x)) {
+        request_choose(x);
         return;
     }
     flow->client.in_limit = x->head_bytes + GATHER_MAX + BUF_SMALL;
@@ -148,9 +151,9 @@ void request_gather(struct flow *flow)
     struct exchange *x = flow->exchange;
     if (!gather(x))
         return;
-    if (x->request.done || x->body_bytes > GATHER_MAX) {
+    if (gathered(x)) {
         request_parse_again(x);
-        request_choose(x, false);
+        request_choose(x);
         return;
     }
     body_deadline(x);

@@ -90,6 +90,8 @@ void request_send(struct exchange *x)
     if (x->has_sid && x->method == METHOD_POST && x->request.done)
         x->closes_sid = eio_is_close(
             span_upto(span_from(exchange_text(x), x->head_bytes), x->body_bytes), x->protocol);
+    if (!x->request.done && x->request.framing == FRAMING_LENGTH)
+        x->request.left -= x->body_bytes;
     if (x->held_poll)
         note_poll(x);
     if (!x->repeatable)

@@ -107,8 +107,8 @@ static void response_done(struct exchange *x)
 {
     struct flow *flow = x->flow;
     struct conn *up = &x->up->conn;
-    bool reuse = x->server_keeps && x->request.done && !x->request_broken &&
-                 buf_len(&up->in) == 0 && buf_len(&up->out) == 0;
+    bool reuse = x->server_keeps && x->request.done && !x->request_broken && conn_quiet(up) &&
+                 buf_len(&up->out) == 0;
     bool keep = x->client_keeps;
     if (x->watch == WATCH_HANDSHAKE)
         flow_count(flow, COUNTER_SIO_UNLEARNED, 1);
@@ -201,7 +201,7 @@ static void response_wait(struct exchange *x)
     struct conn *client = &flow->client;
     if (client->blocked) {
         conn_pause(&x->up->conn);
-        flow->progress = client->sent;
+        flow->progress = conn_taken(client);
         flow_deadline(flow, x->frontend->config->opt.timeout_client_ms, END_CLIENT_STALLED);
     } else {
         flow_deadline(flow, x->backend->config->opt.timeout_response_ms,

@@ -15,8 +15,9 @@
  * exchange) or of its edition (lb/edition).
  *
  * Limits are kept by compare-and-swap on `inflight`, so that max_connections holds exactly,
- * whatever many workers do at once; all accesses are relaxed because no other data is published
- * through them.
+ * whatever many workers do at once; no other data is published through it. But who leaves a place
+ * looks for waiters next, and who begins to wait looks for a place next (lb/upstream): one of the
+ * two must see the other, so those accesses are in one order for all threads.
  */
 #include "lb/server.h"
 
@@ -61,7 +62,7 @@ static void note_inflight(struct server *server, int now)
 bool server_take(struct server *server)
 {
     int limit = atomic_load_explicit(&server->max_connections, memory_order_relaxed);
-    int now = atomic_load_explicit(&server->inflight, memory_order_relaxed);
+    int now = atomic_load(&server->inflight);
     do {
         if (limit > 0 && now >= limit)
             return false;
@@ -79,7 +80,7 @@ void server_take_over(struct server *server)
 
 void server_leave(struct server *server)
 {
-    int before = atomic_fetch_sub_explicit(&server->inflight, 1, memory_order_relaxed);
+    int before = atomic_fetch_sub(&server->inflight, 1);
     assert(before > 0);
     (void)before;
 }
@@ -87,7 +88,7 @@ void server_leave(struct server *server)
 bool server_full(const struct server *server)
 {
     int limit = atomic_load_explicit(&server->max_connections, memory_order_relaxed);
-    return limit > 0 && atomic_load_explicit(&server->inflight, memory_order_relaxed) >= limit;
+    return limit > 0 && atomic_load(&server->inflight) >= limit;
 }
 
 /*

@@ -4,7 +4,8 @@
  *
  *     access log (as whoever we were started) → sid tables → drop privileges → log thread
  *       → control (checks, names) → workers, listeners → threads → "ready" → control's loop …
- *     … everybody quit → join all → control off → settle letters → workers → control → logs
+ *     … everybody quit → join all → settle letters → control off → workers → control → snapshot
+ *       → logs
  *
  * Nothing is freed while a thread runs that could reach it, and every letter that was mailed is
  * delivered before its receiver goes. Whatever fails on the way up ends the process with a message;

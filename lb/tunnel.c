@@ -4,9 +4,8 @@
  * but the frame tracker, which follows the server's frames so that a Close can be put in between
  * two of them.
  *
- *     client ──► in ─ tunnel_move ─► out ──► server        one recv and one send per message;
- *     client ◄── out ◄─ tunnel_move ─ in ◄── server        who cannot take more stops the other's
- * reading
+ *     client ──► in ─ tunnel_move ─► out ──► server     one recv and one send per message;
+ *     client ◄── out ◄─ tunnel_move ─ in ◄── server     who takes no more stops the other's reading
  *
  * An end of stream is passed on as one (half-close); the tunnel ends when both have come. A kick
  * sends the client a Close frame (1012, service restart) at the next boundary, throws away what the
@@ -18,6 +17,7 @@
 #include "proto/headers.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,11 +28,15 @@ static struct tunnel *tunnel_of(struct conn *conn)
     return container_of(conn, struct server_conn, conn)->user;
 }
 
-static void tunnel_touch(struct tunnel *tunnel)
+/* Something passed. Who is to be kicked stays only while the server's frame that is on its way
+ * moves on. */
+static void tunnel_touch(struct tunnel *tunnel, bool from_server)
 {
-    if (!tunnel->kicked)
+    if (!tunnel->kick)
         flow_deadline(tunnel->flow, tunnel_backend(tunnel)->config->opt.timeout_tunnel_ms,
                       END_TUNNEL_TIMEOUT);
+    else if (from_server)
+        flow_deadline(tunnel->flow, KICK_WAIT_MS, END_KICKED);
 }
 
 struct backend *tunnel_backend(const struct tunnel *tunnel)
@@ -70,6 +74,8 @@ static void tunnel_send_close(struct tunnel *tunnel)
     char frame[2 + 125];
     struct conn *client = &tunnel->flow->client;
     struct span part = {frame, wsframe_write_close(KICK_CODE, SPAN("moving"), frame)};
+    if (tunnel->frames.saw_close)
+        part.len = 0; /* the server has said so itself */
     tunnel->kicked = true;
     enum io_result result = conn_write(client, &part, 1);
     conn_close_write(&tunnel->up->conn);
@@ -99,8 +105,12 @@ static void tunnel_server_bytes(struct tunnel *tunnel)
         tunnel_end(tunnel, END_CLIENT_GONE_DATA);
         return;
     }
+    if (stop == SIZE_MAX && tunnel->kick && tunnel->frames.broken) {
+        tunnel_end(tunnel, END_KICKED); /* there will be no boundary */
+        return;
+    }
     if (stop == SIZE_MAX) {
-        tunnel_touch(tunnel);
+        tunnel_touch(tunnel, true);
         return;
     }
     conn_consume(up, buf_len(&up->in));
@@ -114,26 +124,29 @@ void tunnel_client_bytes(struct tunnel *tunnel)
         conn_consume(client, buf_len(&client->in)); /* its Close frame, most likely */
         return;
     }
-    if (!tunnel_move(client, &tunnel->up->conn)) {
+    struct conn *up = &tunnel->up->conn;
+    if (tunnel_move(client, up)) {
+        tunnel_touch(tunnel, false);
+    } else if (up->error == ENOMEM) {
+        tunnel_end(tunnel, END_NO_MEMORY);
+    } else {
         /* What the server said last may still wait to be read; its end follows. */
         conn_consume(client, buf_len(&client->in));
-        return;
     }
-    tunnel_touch(tunnel);
-}
-
-void tunnel_client_drained(struct tunnel *tunnel)
-{
-    if (tunnel->server_eof && tunnel->client_eof)
-        tunnel_end(tunnel, END_DONE);
-    else
-        conn_resume(&tunnel->up->conn);
 }
 
 static bool tunnel_over(const struct tunnel *tunnel)
 {
     return tunnel->client_eof && tunnel->server_eof && buf_len(&tunnel->flow->client.out) == 0 &&
            buf_len(&tunnel->up->conn.out) == 0;
+}
+
+void tunnel_client_drained(struct tunnel *tunnel)
+{
+    if (tunnel_over(tunnel))
+        tunnel_end(tunnel, END_DONE);
+    else
+        conn_resume(&tunnel->up->conn);
 }
 
 void tunnel_client_eof(struct tunnel *tunnel)
@@ -175,9 +188,20 @@ static void server_eof(struct conn *conn)
         conn_close_write(&tunnel->flow->client);
 }
 
+/* A reset is passed on as one, unless bytes from before it still wait to be taken. */
 static void server_failed(struct conn *conn)
 {
-    tunnel_end(tunnel_of(conn), END_SERVER_GONE_BODY);
+    struct tunnel *tunnel = tunnel_of(conn);
+    struct conn *client = &tunnel->flow->client;
+    if (buf_len(&client->out) == 0)
+        conn_reset(client);
+    tunnel_end(tunnel, END_SERVER_GONE_BODY);
+}
+
+void tunnel_client_failed(struct tunnel *tunnel)
+{
+    conn_reset(&tunnel->up->conn);
+    tunnel_end(tunnel, END_CLIENT_GONE_DATA);
 }
 
 static void server_connected(struct conn *conn)
@@ -243,6 +267,7 @@ static void tunnel_take_over(struct tunnel *tunnel, struct exchange *x)
         flow_count(flow, COUNTER_SIO_WEBSOCKETS, 1);
     exchange_record(x, END_DONE);
     tunnel->sent_before = flow->client.sent + buf_len(&flow->client.out);
+    tunnel->received_before = flow->client.received - buf_len(&flow->client.in);
     exchange_free(x);
     flow->tunnel = tunnel;
     if (tunnel->hold.held || tunnel->loose)
@@ -276,7 +301,9 @@ void tunnel_start(struct exchange *x)
     if (flow->state != FLOW_TUNNEL)
         return;
     conn_resume(&flow->client); /* bytes that came behind the request */
-    if (tunnel->client_eof)
+    if (buf_len(&flow->client.in) > 0)
+        tunnel_client_bytes(tunnel);
+    if (flow->state == FLOW_TUNNEL && tunnel->client_eof)
         tunnel_client_eof(tunnel);
     else if (sidmap_marked(tunnel_backend(tunnel)->sids, &tunnel->hold))
         tunnel_kick(tunnel, server_moving(tunnel->server));
@@ -301,7 +328,8 @@ static void tunnel_log(struct tunnel *tunnel, enum end_reason reason, uint64_t b
         .reason = reason,
         .process_connections = (int)atomic_load_explicit(&worker->serving->client_connections,
                                                          memory_order_relaxed),
-        .frontend_connections = atomic_load_explicit(&frontend->home->connections, memory_order_relaxed),
+        .frontend_connections = atomic_load_explicit(&frontend->home->connections,
+                                                     memory_order_relaxed),
         .server_connections = atomic_load_explicit(&tunnel->server->inflight, memory_order_relaxed),
         .cookie_state = {'-', '-'},
     };
@@ -317,9 +345,9 @@ void tunnel_end(struct tunnel *tunnel, enum end_reason reason)
     struct server *server = tunnel->server;
     struct server_conn *up = tunnel->up;
     struct backend *backend = tunnel_backend(tunnel);
-    uint64_t bytes = flow->client.sent + buf_len(&flow->client.out) - tunnel->sent_before;
+    uint64_t bytes = conn_sent_since(&flow->client, tunnel->sent_before);
     flow_count(flow, COUNTER_BYTES_OUT, (int64_t)bytes);
-    flow_count(flow, COUNTER_BYTES_IN, (int64_t)up->conn.sent);
+    flow_count(flow, COUNTER_BYTES_IN, (int64_t)(flow->client.received - tunnel->received_before));
     flow_count(flow, COUNTER_SIO_WEBSOCKET_NOW, -1);
     if (tunnel->upgraded)
         flow_count(flow, COUNTER_SIO_UPGRADED_NOW, -1);

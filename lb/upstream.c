@@ -3,16 +3,16 @@
  * This file owns a worker's server connections while nobody uses them, and its queues.
  *
  *     lend ──► in use (its borrower's conn_owner) ──► give_back ──► idle (idle_owner) ──► lend …
- *                         └─► upstream_close                          └─► closed: by the server, or
- * after timeouts.idle
+ *                         └─► upstream_close                          └─► closed: by the server,
+ *                                                                         or after timeouts.idle
  *
  * An idle connection on which anything happens (bytes, FIN, reset) is closed: no server has
  * anything to say unasked. One timer per server closes idle connections from the oldest end, so
  * that lending and giving back touch no timer.
  *
  * Queues are per worker. A backend's mask says which workers have waiters; whoever leaves a place
- * wakes one of them, itself first. A place may be taken by somebody else meanwhile: the woken
- * waiter then simply stays where it is.
+ * tells its own, and when they need no more the others. A place may be taken by somebody else
+ * meanwhile: the woken waiters then simply stay where they are.
  */
 #include "lb/upstream.h"
 
@@ -88,10 +88,24 @@ static void place_letter_deliver(struct letter *letter, void *receiver)
     flow_place_free(local->worker, local->home);
 }
 
+/* The other workers with waiters. */
+static void tell_others(struct worker *worker, const struct backend_home *home, uint64_t mask)
+{
+    for (unsigned i = 0; i < worker->serving->worker_count; i++) {
+        struct worker *other = &worker->serving->workers[i];
+        if (other == worker || !(mask & UINT64_C(1) << i))
+            continue;
+        struct place_letter *place = &home->locals[i].letter;
+        if (!atomic_exchange(&place->posted, true))
+            mailbox_post(&other->loop.mailbox, &place->letter);
+    }
+}
+
 static void place_hook(struct turn_hook *hook)
 {
     struct upstream_backend *local = container_of(hook, struct upstream_backend, place_free);
-    flow_place_free(local->worker, local->home);
+    if (flow_place_free(local->worker, local->home))
+        tell_others(local->worker, local->home, atomic_load(&local->home->queued_workers));
 }
 
 static void *locals_new(unsigned count, size_t size)
@@ -201,8 +215,8 @@ void upstream_free(struct upstream *upstream)
     if (!upstream)
         return;
     while (!list_empty(&upstream->servers)) {
-        struct upstream_server *local = container_of(upstream->servers.next,
-                                                     struct upstream_server, node);
+        struct upstream_server *local = container_of(upstream->servers.next, struct upstream_server,
+                                                     node);
         close_idle(local);
         loop_timer_stop(&upstream->worker->loop, &local->reaper);
         list_remove(&local->node);
@@ -266,8 +280,7 @@ static void idle_reap(struct timer *timer)
 {
     struct upstream_server *local = container_of(timer, struct upstream_server, reaper);
     struct loop *loop = &local->worker->loop;
-    int64_t idle_ms =
-        upstream_backend(local->worker, local->server)->config->opt.timeout_idle_ms;
+    int64_t idle_ms = upstream_backend(local->worker, local->server)->config->opt.timeout_idle_ms;
     while (!list_empty(&local->idle)) {
         struct server_conn *oldest = container_of(local->idle.prev, struct server_conn, node);
         if (oldest->idle_since_ms + idle_ms > loop->now_ms) {
@@ -402,14 +415,10 @@ struct list *upstream_queue_first(struct worker *worker, const struct backend_ho
     return list_first(&home->locals[worker->index].queue);
 }
 
-/* The next worker with waiters, beginning behind this one, so that no worker is always last. */
-static unsigned next_worker(uint64_t mask, unsigned after, unsigned count)
+struct list *upstream_queue_next(struct worker *worker, const struct backend_home *home,
+                                 const struct list *node)
 {
-    unsigned index = after;
-    do
-        index = (index + 1) % count;
-    while (!(mask & (UINT64_C(1) << index)));
-    return index;
+    return node->next != &home->locals[worker->index].queue ? node->next : NULL;
 }
 
 void upstream_place_left(struct worker *worker, struct backend *backend)
@@ -417,15 +426,11 @@ void upstream_place_left(struct worker *worker, struct backend *backend)
     uint64_t mask = atomic_load(&backend->home->queued_workers);
     if (mask == 0)
         return;
-    struct upstream_backend *local = backend_local(worker, backend);
-    if (mask & worker_bit(worker)) {
-        if (list_single(&local->place_free.node))
-            loop_at_turn_end(&worker->loop, &local->place_free);
+    if (!(mask & worker_bit(worker))) {
+        tell_others(worker, backend->home, mask);
         return;
     }
-    unsigned index = next_worker(mask, worker->index, worker->serving->worker_count);
-    struct worker *other = &worker->serving->workers[index];
-    struct place_letter *place = &backend_local(other, backend)->letter;
-    if (!atomic_exchange(&place->posted, true))
-        mailbox_post(&other->loop.mailbox, &place->letter);
+    struct upstream_backend *local = backend_local(worker, backend);
+    if (list_single(&local->place_free.node))
+        loop_at_turn_end(&worker->loop, &local->place_free);
 }

@@ -55,6 +55,9 @@ void upstream_queue_push(struct worker *worker, struct backend *backend, struct 
 void upstream_queue_remove(struct worker *worker, struct backend *backend, struct list *node);
 struct list *upstream_queue_first(struct worker *worker,
                                   const struct backend_home *home); /* NULL: nobody waits */
+/* Who waits behind `node`; NULL: nobody. */
+struct list *upstream_queue_next(struct worker *worker, const struct backend_home *home,
+                                 const struct list *node);
 /* A place was left: whoever waits is told (this worker at the end of the turn, another by letter).
  */
 void upstream_place_left(struct worker *worker, struct backend *backend);

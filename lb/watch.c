@@ -2,10 +2,10 @@
 /*
  * Between health checks and traffic.
  *
- *     health ── verdict ──►┐                       ┌─► server->health, weight_now: all see them
- *     resolver ─ address ─►│  struct watched  ─────┤
- *     workers ── reports ──┘  (one per server)     └─► notices ─► each worker: tunnels end, the
- *                                                      queue is tried, the new address is used
+ *     health ── verdict ──►┐                  ┌─► server->health, weight_now (atomics: all see them)
+ *     resolver ─ address ─►│  struct watched ─┤
+ *     workers ── reports ─►┘  (one per server)└─► notices ─► each worker: tunnels end, the queue is
+ *                                                             tried, the new address is used
  *
  * Letters are never allocated and never pile up. A report (worker → control) counts events and has
  * one letter that is under way while there are any; a notice (control → one worker) is a set of

@@ -110,7 +110,7 @@ export function recorders(t, count, answer) {
 const noChecks = {health: {tcp: false, passive: {max_fails: 0}}};
 
 export function front(t, servers, {backend = {}, ...over} = {}, options = {}) {
-  return startLimpet(t, usualConfig([servers].flat(), {backend: {...noChecks, ...backend}, ...over}), options);
+  return startLimpet(t, usualConfig([servers].flat(), {process: {grace: '200ms'}, backend: {...noChecks, ...backend}, ...over}), options);
 }
 
 /* ---- the one form -------------------------------------------------------------------------------- */

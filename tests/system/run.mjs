@@ -2,11 +2,12 @@
 /*
  * Runs test files and ends with one line of counts.
  *
- *   node run.mjs [--tsan] [--full] [--jobs N] [--times N] [FOLDER or FILE …]
+ *   node run.mjs [--tsan] [--full] [--light] [--jobs N] [--times N] [FOLDER or FILE …]
  *
  * Without files: tests/system and tests/http. Files called heavy_* measure something and run one
  * at a time after the others. --tsan takes only files with the words "tsan: yes" in their first
- * lines; --full only those with "full: yes", with LIMPET_TEST_FULL=1; --times repeats the lot.
+ * lines; --full only those with "full: yes", with LIMPET_TEST_FULL=1; --light leaves
+ * the heavy ones out; --times repeats the lot.
  * Writes the counts as JSON to $LIMPET_TEST_COUNTS when set. Exit code 1 when anything failed.
  */
 import {spawn} from 'node:child_process';
@@ -20,7 +21,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const {values, positionals} = parseArgs({
   allowPositionals: true,
   options: {
-    tsan: {type: 'boolean'}, full: {type: 'boolean'},
+    tsan: {type: 'boolean'}, full: {type: 'boolean'}, light: {type: 'boolean'},
     jobs: {type: 'string', default: '2'}, times: {type: 'string', default: '1'},
   },
 });
@@ -28,7 +29,7 @@ const {values, positionals} = parseArgs({
 function testFiles(where) {
   if (!fs.existsSync(where)) return [];
   if (!fs.statSync(where).isDirectory()) return [path.resolve(where)];
-  return fs.readdirSync(where).filter(name => name.endsWith('.test.mjs')).sort().map(name => path.resolve(where, name));
+  return fs.readdirSync(where).filter(name => name.endsWith('.test.mjs') && !name.startsWith('.')).sort().map(name => path.resolve(where, name));
 }
 
 const marked = (file, mark) => fs.readFileSync(file, 'utf8').split('\n').slice(0, 20).some(line => line.includes(`${mark}: yes`));
@@ -36,6 +37,7 @@ let files = (positionals.length ? positionals : [here, path.join(here, '../http'
 if (values.tsan) files = files.filter(file => marked(file, 'tsan'));
 if (values.full) files = files.filter(file => marked(file, 'full'));
 const heavy = file => path.basename(file).startsWith('heavy_');
+if (values.light) files = files.filter(file => !heavy(file));
 const counts = {passed: 0, failed: 0, skipped: 0};
 
 async function runSome(some, jobs) {
@@ -54,7 +56,10 @@ async function runSome(some, jobs) {
   counts.skipped += count('skipped');
 }
 
-if (files.length === 0) console.log('no test files');
+if (files.length === 0) {
+  console.log('no test files');
+  counts.failed++;
+}
 for (let time = 0; time < Number(values.times); time++) {
   await runSome(files.filter(file => !heavy(file)), Number(values.jobs));
   for (const file of files.filter(heavy)) await runSome([file], 1);

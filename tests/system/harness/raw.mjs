@@ -284,7 +284,7 @@ export async function startRawServer(t, onConn, {port = 0, host = '127.0.0.1'} =
   });
   await new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, resolve);
+    server.listen({port, host, backlog: 4096}, resolve);
   });
   const close = () => {
     for (const conn of conns) conn.close();
