@@ -143,8 +143,11 @@ static void add_weight(const struct web_server *it, struct text *out)
 {
     cell(out, "number", "Weight");
     text_addf(out, "%lld", (long long)it->weight);
-    if (it->weight != it->weight_configured && it->server->config != NULL)
-        text_addf(out, "<small>of %lld</small>", (long long)it->weight_configured);
+    int set = atomic_load(&it->server->weight);
+    if (it->usable && it->weight != set)
+        text_addf(out, "<small>of %d, slow start</small>", set);
+    else if (it->server->config != NULL && set != it->weight_configured)
+        text_addf(out, "<small>file: %lld</small>", (long long)it->weight_configured);
     text_add(out, SPAN("</td>"));
 }
 
