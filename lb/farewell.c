@@ -5,11 +5,14 @@
  *     server ◄── POST "1" ── farewell       a connection of its own, until the first answer
  *     server ──► "6" ──────► (thrown away)  the poll that the server held; its answer is for nobody
  *
- * The target is the poll's own: path, EIO, transport, j and sid stand in it. There are at most
+ * The target is the poll's own: path, EIO, transport, j and sid (without our tag) stand in it. There are at most
  * FAREWELLS_MAX at a time in a worker; beyond that, and when memory or descriptors lack, the poll's
  * connection is simply closed, which frees the session, too.
  */
 #include "lb/farewell.h"
+
+#include "lb/sidname.h"
+#include "proto/engineio_tag.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +128,8 @@ static size_t write_request(const struct exchange *x, struct span target, char *
     int n = snprintf(out, size,
                      "POST %.*s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                      "Connection: close\r\n\r\n%s%s",
-                     SPAN_ARG(target), exchange_server_address(x), type, len, x->jsonp ? "d=" : "", packet);
+                     SPAN_ARG(target), exchange_server_address(x), type, len, x->jsonp ? "d=" : "",
+                     packet);
     return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
@@ -136,9 +140,12 @@ static struct farewell *farewell_new(struct exchange *x)
     if (target.len == 0 || worker->farewell_count >= FAREWELLS_MAX)
         return NULL;
     size_t size = target.len + HEAD_ROOM;
-    struct farewell *farewell = calloc(1, sizeof(*farewell) + size);
+    struct farewell *farewell = calloc(1, sizeof(*farewell) + size + target.len);
     if (!farewell)
         return NULL;
+    char *bare = farewell->text + size;
+    if (sidname_tags(x->backend))
+        target = span_of(bare, eio_untag_target(target, EIO_SID_IN_QUERY, bare));
     farewell->worker = worker;
     farewell->grave.fn = farewell_bury;
     farewell->len = write_request(x, target, farewell->text, size);

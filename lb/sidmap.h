@@ -62,8 +62,8 @@ bool sidmap_hold(struct sidmap *map, struct span sid, int64_t now_ms, struct sid
                  struct sid_hold *hold);
 /* Lets go; restarts the lifetime. Harmless when nothing is held. */
 void sidmap_release(struct sidmap *map, struct sid_hold *hold, int64_t now_ms);
-/* Removes the entry that the hold names (the session is over), and lets go. */
-void sidmap_drop(struct sidmap *map, struct sid_hold *hold);
+/* Removes the entry that the hold names (the session is over), and lets go. False: it was gone. */
+bool sidmap_drop(struct sidmap *map, struct sid_hold *hold);
 /* Finds without holding or renewing (sio where). */
 bool sidmap_peek(struct sidmap *map, struct span sid, int64_t now_ms, struct sid_found *found);
 
@@ -77,6 +77,20 @@ bool sidmap_remove(struct sidmap *map, struct span sid);
 /* Its next request finds `kick` set (a drain that met it between two polls). False: was not there.
  */
 bool sidmap_mark_kick(struct sidmap *map, struct span sid);
+
+/* Names one entry without holding it; it may be gone by the time that the name is used. */
+struct sid_name {
+    uint32_t shard, slot, generation;
+    int64_t created_ms;
+};
+/* The `max` oldest live entries of a server that nobody has marked, oldest first. Walks the table. */
+size_t sidmap_oldest(struct sidmap *map, int server_id, int64_t now_ms, struct sid_name *out,
+                     size_t max);
+/* Marks it as sidmap_mark_kick does, while it is still this server's. False: it is gone, or was
+ * marked before. *held: is an exchange or tunnel of it open? */
+bool sidmap_mark_named(struct sidmap *map, const struct sid_name *name, int server_id, bool *held);
+/* Was the entry marked since it was held? */
+bool sidmap_marked(struct sidmap *map, const struct sid_hold *hold);
 
 /* Removes expired entries, looking at no more than `budget` of them; for a timer. Returns how many
  * went. */

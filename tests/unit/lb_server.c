@@ -52,6 +52,32 @@ static void begins_usable(void **state)
     fixture_close(&f);
 }
 
+/* A quarter of a second's worth at once, then at the rate, whoever asks. */
+static void handshakes_keep_their_rate(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 1);
+    f.config.opt.handshake_rate = 20;
+    fixture_open(&f);
+    int64_t now_us = 5000000;
+    int admitted = 0;
+    for (int i = 0; i < 50; i++)
+        admitted += backend_handshake(f.backend, now_us);
+    assert_int_equal(admitted, 5);
+    for (; now_us < 5000000 + 2000000; now_us += 1000)
+        admitted += backend_handshake(f.backend, now_us);
+    assert_in_range(admitted, 5 + 39, 5 + 40);
+    f.config.opt.handshake_rate = 1;
+    now_us += 60000000;
+    assert_true(backend_handshake(f.backend, now_us));
+    assert_false(backend_handshake(f.backend, now_us + 999999));
+    assert_true(backend_handshake(f.backend, now_us + 1000000));
+    f.config.opt.handshake_rate = 0;
+    assert_true(backend_handshake(f.backend, now_us));
+    fixture_close(&f);
+}
+
 static void places_are_counted(void **state)
 {
     (void)state;
@@ -228,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(begins_usable),
+        cmocka_unit_test(handshakes_keep_their_rate),
         cmocka_unit_test(places_are_counted),
         cmocka_unit_test(the_limit_holds_between_threads),
         cmocka_unit_test(load_is_sessions_and_the_rest),
