@@ -661,13 +661,16 @@ void watch_stop(struct watch *watch)
 
 void watch_free(struct watch *watch)
 {
-    for (size_t i = 0; i < watch->backend_count; i++) {
-        for (size_t k = 0; k < watch->backends[i].count; k++) {
-            watched_free(watch->backends[i].servers[k]->watched);
-            watch->backends[i].servers[k]->watched = NULL;
+    struct snapshot *snapshot = watch->serving->snapshot;
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        struct backend *backend = snapshot->backends[i];
+        for (size_t k = 0; k < backend->server_count + backend->leaving_count; k++) {
+            watched_free(backend->servers[k]->watched);
+            backend->servers[k]->watched = NULL;
         }
-        free(watch->backends[i].servers);
     }
+    for (size_t i = 0; i < watch->backend_count; i++)
+        free(watch->backends[i].servers);
     free(watch->backends);
     free(watch);
 }
