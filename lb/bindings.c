@@ -89,11 +89,19 @@ static bool binding_open_sockets(struct binding *binding, unsigned worker_count,
     if (!ours && !addr_is_free(&binding->addr))
         return false;
     for (unsigned i = 0; i < worker_count; i++) {
+        bool any_port = !is_unix && addr_port(&binding->addr) == 0;
         int fd = i > 0 && is_unix ? fcntl(binding->fds[0], F_DUPFD_CLOEXEC, 0)
                                   : net_listen(&binding->addr, BACKLOG, !is_unix);
         binding->fds[i] = fd;
         if (fd < 0 || (i == 0 && !net_local_addr(fd, &binding->addr)))
             return false;
+        // Once more by its number: the kernel lets go of a port that it chose when nobody listens.
+        if (any_port) {
+            binding->fds[i] = net_listen(&binding->addr, BACKLOG, true);
+            close(fd);
+            if (binding->fds[i] < 0)
+                return false;
+        }
     }
     return true;
 }

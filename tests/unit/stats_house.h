@@ -48,6 +48,11 @@ struct moves *control_moves(struct control *control)
     return NULL;
 }
 
+void control_reload(struct control *control)
+{
+    (void)control;
+}
+
 static const char house_text[] =
     "frontends:\n"
     "  web: {listen: '127.0.0.1:0', backend: sio, max_connections: 2000}\n"
