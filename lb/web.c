@@ -20,6 +20,8 @@
 #include "lb/web.h"
 
 #include "base/clock.h"
+#include "lb/control.h"
+#include "lb/move.h"
 #include "lb/operate.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
@@ -391,10 +393,12 @@ static void give_lookup(struct web *web, const struct serve_request *request,
 
 /* ---- actions ---- */
 
-static const char *act_on(struct web *web, struct server *server, struct span action,
-                          struct span body)
+static const char by[] = "dashboard";
+
+/* NULL, or why not. */
+static const char *act_on_server(struct web *web, struct server *server, struct span action,
+                                 struct span body)
 {
-    static const char by[] = "dashboard";
     char decoded[FORM_VALUE_MAX];
     struct span weight;
     if (span_eq(action, SPAN("ready")))
@@ -403,6 +407,8 @@ static const char *act_on(struct web *web, struct server *server, struct span ac
         operate_server_admin(web->serving, server, SERVER_DRAIN, by);
     else if (span_eq(action, SPAN("maint")))
         operate_server_admin(web->serving, server, SERVER_MAINT, by);
+    else if (span_eq(action, SPAN("move")))
+        return moves_drain(control_moves(web->serving->control), server, NULL, by);
     else if (span_eq(action, SPAN("weight")) && form_value(body, SPAN("weight"), decoded, &weight))
         return operate_server_weight(web->serving, server, weight, by);
     else
@@ -410,11 +416,41 @@ static const char *act_on(struct web *web, struct server *server, struct span ac
     return NULL;
 }
 
+static const char *act_on_backend(struct web *web, struct backend *backend, struct span action)
+{
+    struct moves *moves = control_moves(web->serving->control);
+    if (span_eq(action, SPAN("rebalance")))
+        return moves_rebalance(moves, backend, NULL, by);
+    if (span_eq(action, SPAN("rebalance-stop")))
+        return moves_rebalance_stop(moves, backend, by);
+    return "No such action.";
+}
+
+/* What the form wants, done. NULL, or why not. */
+static const char *act(struct web *web, struct span body)
+{
+    char backend_text[FORM_VALUE_MAX], server_text[FORM_VALUE_MAX], action_text[FORM_VALUE_MAX];
+    struct span backend_name, server_name, action;
+    const struct snapshot *snapshot = web->serving->snapshot;
+    if (!form_value(body, SPAN("backend"), backend_text, &backend_name) ||
+        !form_value(body, SPAN("do"), action_text, &action))
+        return "Nothing to do.";
+    struct backend *backend = NULL;
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        if (span_eq(backend_name, span_str(snapshot->backends[i]->name)))
+            backend = snapshot->backends[i];
+    }
+    if (backend == NULL)
+        return "No such backend.";
+    if (!form_value(body, SPAN("server"), server_text, &server_name))
+        return act_on_backend(web, backend, action);
+    struct server *server = backend_server(backend, server_name);
+    return server != NULL ? act_on_server(web, server, action, body) : "No such server.";
+}
+
 static void give_action(struct web *web, const struct serve_request *request,
                         struct serve_answer *answer)
 {
-    char backend_text[FORM_VALUE_MAX], server_text[FORM_VALUE_MAX], action_text[FORM_VALUE_MAX];
-    struct span backend, name, action;
     const char *why = form_refused(web, request);
     if (!may_act(web))
         why = "Actions are off: they need admin.actions true and admin.level admin.\n";
@@ -422,15 +458,7 @@ static void give_action(struct web *web, const struct serve_request *request,
         refuse(answer, 403, why);
         return;
     }
-    struct server *server = NULL;
-    if (form_value(request->body, SPAN("backend"), backend_text, &backend) &&
-        form_value(request->body, SPAN("server"), server_text, &name))
-        server = snapshot_server(web->serving->snapshot, backend, name);
-    if (server == NULL || !form_value(request->body, SPAN("do"), action_text, &action)) {
-        refuse(answer, 400, "No such server, or nothing to do.\n");
-        return;
-    }
-    why = act_on(web, server, action, request->body);
+    why = act(web, request->body);
     if (why != NULL) {
         refuse(answer, 400, why);
         return;

@@ -10,6 +10,8 @@
  */
 #include "base/clock.h"
 #include "config/config.h"
+#include "lb/control.h"
+#include "lb/move.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
@@ -96,8 +98,30 @@ static void add_name(const struct web_view *view, const struct web_server *it, s
     text_add(out, SPAN("</th>"));
 }
 
+/* How far a drain or rebalance is. */
+static void add_move(const struct move_status *move, struct text *out)
+{
+    int64_t all = move->moved + move->left;
+    text_addf(out,
+              "<svg class=\"bar move\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" "
+              "aria-hidden=\"true\"><rect class=\"got\" width=\"%.1f\" height=\"6\"/></svg><small>",
+              all > 0 ? 100.0 * (double)move->moved / (double)all : 100.0);
+    web_add_number(out, move->left);
+    text_add(out, SPAN(" to move"));
+    if (move->waits != NULL) {
+        text_add(out, SPAN(", waiting: "));
+        web_add_html(out, span_str(move->waits));
+    } else if (move->eta_ms >= 0) {
+        text_add(out, SPAN(", "));
+        web_add_duration(out, (move->eta_ms + 999) / 1000);
+        text_add(out, SPAN(" left"));
+    }
+    text_add(out, SPAN("</small>"));
+}
+
 static void add_state(const struct web_view *view, const struct web_server *it, struct text *out)
 {
+    struct move_status move;
     const struct stats_row row = {.type = STATS_SERVER,
                                   .serving = view->serving,
                                   .backend = it->server->backend,
@@ -112,7 +136,11 @@ static void add_state(const struct web_view *view, const struct web_server *it, 
     web_add_pill(out, web_state_word(it->state), words.failed ? "?" : words.data);
     text_add(out, SPAN("<small>for "));
     web_add_duration(out, (clock_wall_ms() - since_ms) / 1000);
-    text_add(out, SPAN("</small></td>"));
+    text_add(out, SPAN("</small>"));
+    if (moves_drain_status(control_moves(view->serving->control), it->server, &move) &&
+        move.running)
+        add_move(&move, out);
+    text_add(out, SPAN("</td>"));
     text_free(&words);
 }
 
@@ -177,13 +205,13 @@ static void add_share(const struct totals *totals, const struct web_server *it, 
     bool worth = totals->sessions >= IMBALANCE_SESSIONS &&
                  (off >= IMBALANCE_POINTS || off <= -IMBALANCE_POINTS);
     double mark = 100 * share.weight < 99 ? 100 * share.weight : 99;
-    cell(out, worth ? "share off" : "share", "Share");
+    cell(out, worth ? "share off" : "share", "Share of sessions");
     text_addf(out,
               "<svg class=\"bar\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" "
               "aria-hidden=\"true\"><rect class=\"got\" y=\"2\" width=\"%.1f\" height=\"6\"/>"
               "<rect class=\"mark\" x=\"%.1f\" width=\"1\" height=\"10\"/></svg>",
               100 * share.sessions, mark);
-    text_addf(out, "<small>%.0f %% of sessions, %.0f %% of weight</small>", 100 * share.sessions,
+    text_addf(out, "<small>has %.0f %%, due %.0f %%</small>", 100 * share.sessions,
               100 * share.weight);
     if (worth)
         text_addf(out, "<strong>%s %.0f points %s</strong>", off > 0 ? "▲" : "▼",
@@ -212,19 +240,32 @@ static void add_choice(struct text *out, const char *what, const char *word, boo
               word);
 }
 
+static void form_begin(const struct web_view *view, const struct backend *backend, struct text *out)
+{
+    text_addf(out,
+              "<form method=\"post\" action=\"/action\"><input type=\"hidden\" name=\"token\" "
+              "value=\"%s\"><input type=\"hidden\" name=\"backend\" value=\"",
+              view->token);
+    web_add_html(out, span_str(backend->name));
+    text_add(out, SPAN("\">"));
+}
+
+static bool may_act(const struct web_view *view)
+{
+    return view->actions && view->token != NULL;
+}
+
 static void add_actions(const struct web_view *view, const struct web_server *it, struct text *out)
 {
     int admin = atomic_load(&it->server->admin);
-    text_add(out, SPAN("<td class=\"actions\"><details><summary>Change</summary>"
-                       "<form method=\"post\" action=\"/action\">"));
-    text_addf(out, "<input type=\"hidden\" name=\"token\" value=\"%s\">", view->token);
-    text_add(out, SPAN("<input type=\"hidden\" name=\"backend\" value=\""));
-    web_add_html(out, span_str(it->server->backend->name));
-    text_add(out, SPAN("\"><input type=\"hidden\" name=\"server\" value=\""));
+    text_add(out, SPAN("<td class=\"actions\"><details><summary>Change</summary>"));
+    form_begin(view, it->server->backend, out);
+    text_add(out, SPAN("<input type=\"hidden\" name=\"server\" value=\""));
     web_add_html(out, span_str(it->server->name));
     text_add(out, SPAN("\"><p>"));
     add_choice(out, "ready", "Ready", admin == SERVER_READY);
     add_choice(out, "drain", "Drain", admin == SERVER_DRAIN);
+    add_choice(out, "move", "Drain and move sessions", it->sessions == 0);
     add_choice(out, "maint", "Maintenance", admin == SERVER_MAINT);
     text_addf(out,
               "</p><p><label>Weight <input name=\"weight\" type=\"number\" min=\"0\" max=\"256\" "
@@ -248,9 +289,9 @@ static void add_row(const struct web_view *view, const struct totals *totals,
     add_sessions(&it, out);
     add_share(totals, &it, out);
     add_load(&it, out);
-    if (view->actions && view->token != NULL && server->config != NULL)
+    if (may_act(view) && server->config != NULL)
         add_actions(view, &it, out);
-    else if (view->actions && view->token != NULL)
+    else if (may_act(view))
         text_add(out, SPAN("<td></td>"));
     text_add(out, SPAN("</tr>"));
 }
@@ -291,6 +332,28 @@ static void add_facts(const struct web_view *view, const struct backend *backend
     text_add(out, SPAN("</dl>"));
 }
 
+/* Beside the backend's name: sessions are being spread anew, or may be. */
+static void add_rebalance(const struct web_view *view, const struct backend *backend,
+                          struct text *out)
+{
+    struct move_status move;
+    struct moves *moves = control_moves(view->serving->control);
+    bool running = moves_rebalance_status(moves, backend, &move) && move.running;
+    if (running) {
+        text_add(out, SPAN("<div class=\"rebalance\">"));
+        web_add_pill(out, "drain", "rebalancing");
+        add_move(&move, out);
+        text_add(out, SPAN("</div>"));
+    }
+    if (!may_act(view))
+        return;
+    text_add(out, SPAN("<div class=\"actions\">"));
+    form_begin(view, backend, out);
+    add_choice(out, running ? "rebalance-stop" : "rebalance",
+               running ? "Stop rebalancing" : "Rebalance", false);
+    text_add(out, SPAN("</form></div>"));
+}
+
 static void add_backend(const struct web_view *view, const struct backend *backend,
                         struct text *out)
 {
@@ -300,14 +363,16 @@ static void add_backend(const struct web_view *view, const struct backend *backe
     web_add_html(out, span_str(backend->name));
     text_add(out, SPAN("</h2>"));
     web_add_pill(out, up ? "up" : "down", up ? "UP" : "DOWN: no server takes new sessions");
-    text_addf(out, "<span class=\"quiet\">%s</span></header>",
+    text_addf(out, "<span class=\"quiet\">%s</span>",
               config_word("balance_kind", (int)backend->config->opt.balance));
+    add_rebalance(view, backend, out);
+    text_add(out, SPAN("</header>"));
     add_facts(view, backend, out);
     text_add(out, SPAN("<table><thead><tr><th scope=\"col\">Server</th><th scope=\"col\">State</th>"
                        "<th scope=\"col\">Last check</th><th scope=\"col\">Weight</th>"
-                       "<th scope=\"col\">Sessions</th><th scope=\"col\">Share</th>"
+                       "<th scope=\"col\">Sessions</th><th scope=\"col\">Share of sessions</th>"
                        "<th scope=\"col\">Now</th>"));
-    if (view->actions && view->token != NULL)
+    if (may_act(view))
         text_add(out, SPAN("<td></td>"));
     text_add(out, SPAN("</tr></thead><tbody>"));
     for (size_t i = 0; i < all_servers(backend); i++)

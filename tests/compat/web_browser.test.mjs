@@ -47,7 +47,7 @@ once('the page is live: sessions, states and events arrive without a reload', {l
   await tab.evaluate(() => { window.same = document.querySelector('tbody tr'); });
   const clients = await Promise.all(Array.from({length: 12}, (_, i) => connect(t, 4, limpet.url(), i % 3 ? {} : {transports: ['polling']})));
   await tab.waitForFunction(() => /8 WebSocket, 4 polling/.test(document.getElementById('overview').textContent));
-  assert.match(await tab.textContent('tbody tr'), /33 % of sessions, 33 % of weight/);
+  assert.match(await tab.textContent('tbody tr'), /has 33 %, due 33 %/);
 
   await servers[2].kill();
   await tab.waitForFunction(() => document.querySelector('tr.down th')?.textContent.startsWith('app3'));
