@@ -191,8 +191,11 @@ static bool learns_cookies(const struct config_backend *config)
 /* A table that survived, or, when there is none or it is not one of ours, a new one. */
 static struct sidmap *table_open(const char *name, size_t max_entries, int fd, int64_t now_ms)
 {
-    struct sidmap *map = fd >= 0 ? sidmap_attach(fd, true, now_ms) : NULL;
-    return map ? map : sidmap_new(name, max_entries);
+    struct sidmap *map = fd >= 0 ? sidmap_attach(fd) : NULL;
+    if (!map)
+        return sidmap_new(name, max_entries);
+    sidmap_reset(map, sidmap_party(), now_ms); // Whoever was this party before us is dead.
+    return map;
 }
 
 static bool home_open_cookies(struct backend_home *home, const struct config_backend *config,

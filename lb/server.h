@@ -145,8 +145,8 @@ bool server_in_use(const struct server *server);
 /* May another session be opened now (option handshake_rate)? Counts it when yes. */
 bool backend_handshake(struct backend *backend, int64_t now_us);
 
-/* A backend that nobody has seen before; the sid tables are created, or attached from fds (>= 0):
- * `reset_holds` when whoever held entries there died. NULL: errno. */
+/* A backend that nobody has seen before; the sid tables are created, or attached from fds (>= 0),
+ * where our party's holds are dropped: whoever held them died. NULL: errno. */
 struct backend *backend_new(const struct config_backend *config, uint16_t index,
                             uint16_t first_stat_id, int sids_fd, int cookies_fd, int64_t now_ms);
 /*

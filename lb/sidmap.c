@@ -29,7 +29,9 @@
 #include <unistd.h>
 
 static const char MAGIC[8] = "limpet\n"; // with its NUL
-static const uint32_t LAYOUT = 1;
+static const uint32_t LAYOUT = 2;
+
+static atomic_uint our_party;
 
 /* ---- the memory ---- */
 
@@ -41,6 +43,7 @@ static struct sidmap *map_fd(int fd, size_t bytes)
     struct sidmap *map = mem_must_alloc(sizeof(*map));
     map->table = memory;
     map->fd = fd;
+    map->party = atomic_load(&our_party);
     return map;
 }
 
@@ -94,19 +97,38 @@ static bool table_valid(const struct table_head *table, size_t bytes)
 }
 
 /*
- * Drops all holds in a shard: those lifetimes start anew. The process that had the table before may
+ * Drops a party's holds in a shard: those lifetimes start anew. The process that had the table before may
  * have crashed because it overwrote what it should not: index and heap are built anew too.
  */
-static void shard_reset(struct shard *shard, int64_t now_ms)
+static void shard_reset(struct shard *shard, unsigned party, int64_t now_ms)
 {
     shard_lock(shard);
     for (uint32_t at = 0; at < shard->table->slots_per_shard && at <= shard->head->high; at++)
-        slot_reset(&shard->slots[at], now_ms);
+        slot_reset(&shard->slots[at], party, now_ms);
     shard_rebuild(shard);
     shard_unlock(shard);
 }
 
-struct sidmap *sidmap_attach(int fd, bool reset_holds, int64_t now_ms)
+void sidmap_reset(struct sidmap *map, unsigned party, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < map->table->shard_count; i++) {
+        struct shard shard = shard_view(map->table, i);
+        shard_reset(&shard, party, now_ms);
+    }
+    table_recount(map->table);
+}
+
+void sidmap_call_ourselves(unsigned party)
+{
+    atomic_store(&our_party, party & 1);
+}
+
+unsigned sidmap_party(void)
+{
+    return atomic_load(&our_party);
+}
+
+struct sidmap *sidmap_attach(int fd)
 {
     struct stat info;
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -125,13 +147,6 @@ struct sidmap *sidmap_attach(int fd, bool reset_holds, int64_t now_ms)
         free(map);
         errno = EINVAL;
         return NULL;
-    }
-    if (reset_holds) {
-        for (uint32_t i = 0; i < map->table->shard_count; i++) {
-            struct shard shard = shard_view(map->table, i);
-            shard_reset(&shard, now_ms);
-        }
-        table_recount(map->table);
     }
     return map;
 }
@@ -189,7 +204,7 @@ int sidmap_server_id(struct sidmap *map, struct span server_name)
 
 static bool live(const struct slot *slot, int64_t now_ms)
 {
-    return slot->holds > 0 || slot_expires(slot) > now_ms;
+    return slot_holds(slot) > 0 || slot_expires(slot) > now_ms;
 }
 
 static void describe(const struct slot *slot, struct sid_found *found)
@@ -214,7 +229,7 @@ bool sidmap_hold(struct sidmap *map, struct span sid, int64_t now_ms, struct sid
     bool hit = at != NO_SLOT && live(&shard.slots[at], now_ms);
     if (hit) {
         struct slot *slot = &shard.slots[at];
-        slot->holds = (slot->holds + 1u) & 0xffffff;
+        slot_hold(slot, map->party);
         shard_renew(&shard, at, now_ms);
         describe(slot, found);
         *hold = (struct sid_hold){(uint32_t)hash & (map->table->shard_count - 1), at,
@@ -233,8 +248,8 @@ void sidmap_release(struct sidmap *map, struct sid_hold *hold, int64_t now_ms)
 
     shard_lock(&shard);
     struct slot *slot = &shard.slots[hold->slot];
-    if (slot_is_entry(slot) && slot->generation == hold->generation && slot->holds > 0) {
-        slot->holds = (slot->holds - 1u) & 0xffffff;
+    if (slot_is_entry(slot) && slot->generation == hold->generation &&
+        slot_release(slot, map->party)) {
         shard_renew(&shard, hold->slot, now_ms);
     }
     shard_unlock(&shard);
@@ -345,7 +360,7 @@ static bool shard_each(struct shard *shard, int server_id, int64_t now_ms, sidma
             (server_id >= 0 && slot->server != (uint32_t)server_id))
             continue;
         more = each(ctx, shard_sid(shard, at, room), (int)slot->server, slot_expires(slot) - now_ms,
-                    slot->holds, now_ms - slot_created(slot));
+                    slot_holds(slot), now_ms - slot_created(slot));
     }
     shard_unlock(shard);
     return more;

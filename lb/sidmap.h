@@ -32,10 +32,18 @@ struct sidmap;
 /* Creates the memfd. max_entries of INTERFACE `sid.max_entries`. Memory is touched only as entries
  * come. NULL: errno. */
 struct sidmap *sidmap_new(const char *name, size_t max_entries);
-/* Maps an existing table (fd stays the caller's). All holds are dropped first when `reset_holds`
- * (their process died): those lifetimes start anew at now_ms, and sessions per server are counted
- * anew. NULL: not a table of ours. */
-struct sidmap *sidmap_attach(int fd, bool reset_holds, int64_t now_ms);
+/*
+ * Maps an existing table (fd stays the caller's). NULL: not a table of ours.
+ *
+ * Two serving processes share a table during a binary upgrade; their holds are counted apart, by
+ * party (0 unless sidmap_call_ourselves said 1 before). When one of them is gone, whether it died or ended, whoever
+ * is left drops what it still held: those lifetimes start anew at now_ms, and sessions per server
+ * are counted anew.
+ */
+struct sidmap *sidmap_attach(int fd);
+void sidmap_call_ourselves(unsigned party);
+unsigned sidmap_party(void);
+void sidmap_reset(struct sidmap *map, unsigned party, int64_t now_ms);
 int sidmap_fd(const struct sidmap *map);
 void sidmap_free(struct sidmap *map); /* unmaps and closes */
 

@@ -59,7 +59,7 @@ static void oldest_sort(struct oldest *oldest)
 static bool moves(const struct slot *slot, int server_id, int64_t now_ms)
 {
     return slot_is_entry(slot) && slot->server == (uint32_t)server_id && !slot->kick &&
-           (slot->holds > 0 || slot_expires(slot) > now_ms);
+           (slot_holds(slot) > 0 || slot_expires(slot) > now_ms);
 }
 
 size_t sidmap_oldest(struct sidmap *map, int server_id, int64_t now_ms, struct sid_name *out,
@@ -93,7 +93,7 @@ bool sidmap_mark_named(struct sidmap *map, const struct sid_name *name, int serv
               slot->server == (uint32_t)server_id && !slot->kick;
     if (ok) {
         slot->kick = 1;
-        *held = slot->holds > 0;
+        *held = slot_holds(slot) > 0;
     }
     shard_unlock(&shard);
     return ok;

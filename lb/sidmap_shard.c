@@ -127,12 +127,42 @@ void slot_set_lifetime(struct slot *slot, int64_t lifetime_ms)
     slot->lifetime_ms = (uint32_t)lifetime_ms & 0x3fffff;
 }
 
-void slot_reset(struct slot *slot, int64_t now_ms)
+/* Twelve bits: a count that is full stays full, and the entry held until that party is gone. */
+static const uint32_t HOLDS_MAX = 0xfff;
+
+void slot_hold(struct slot *slot, unsigned party)
 {
-    if (!slot_is_entry(slot) || slot->holds == 0)
+    if (party == 0 && slot->holds_0 < HOLDS_MAX)
+        slot->holds_0 = (slot->holds_0 + 1u) & HOLDS_MAX;
+    else if (party == 1 && slot->holds_1 < HOLDS_MAX)
+        slot->holds_1 = (slot->holds_1 + 1u) & HOLDS_MAX;
+}
+
+bool slot_release(struct slot *slot, unsigned party)
+{
+    uint32_t holds = party == 0 ? slot->holds_0 : slot->holds_1;
+    if (holds == 0)
+        return false;
+    if (holds == HOLDS_MAX)
+        return true;
+    if (party == 0)
+        slot->holds_0 = (holds - 1u) & HOLDS_MAX;
+    else
+        slot->holds_1 = (holds - 1u) & HOLDS_MAX;
+    return true;
+}
+
+void slot_reset(struct slot *slot, unsigned party, int64_t now_ms)
+{
+    uint32_t holds = party == 0 ? slot->holds_0 : slot->holds_1;
+    if (!slot_is_entry(slot) || holds == 0)
         return;
-    slot->holds = 0;
-    slot_set_expires(slot, now_ms + slot->lifetime_ms);
+    if (party == 0)
+        slot->holds_0 = 0;
+    else
+        slot->holds_1 = 0;
+    if (slot_holds(slot) == 0)
+        slot_set_expires(slot, now_ms + slot->lifetime_ms);
 }
 
 /* The moment from which others, and a repair, see the slot as what `size` says. */
@@ -346,7 +376,7 @@ uint32_t shard_insert(struct shard *shard, uint64_t hash, struct span sid, int s
 
     slot->generation = (slot->generation + 1u) & 0x7fffff;
     slot->heap_at = NO_SLOT;
-    slot->holds = 0;
+    slot->holds_0 = slot->holds_1 = 0;
     slot->kick = 0;
     slot->server = (uint32_t)server & 0x3ff;
     slot_set_created(slot, now_ms);
@@ -386,7 +416,7 @@ void shard_renew(struct shard *shard, uint32_t at, int64_t now_ms)
 
     slot_set_expires(slot, now_ms + slot->lifetime_ms);
     if (slot->heap_at == NO_SLOT) {
-        if (slot->holds == 0)
+        if (slot_holds(slot) == 0)
             heap_insert(shard, at);
     } else if (slot_expires(slot) < item_time(shard->heap[slot->heap_at])) {
         heap_up(shard, slot->heap_at, item_of(shard, at));
@@ -399,7 +429,7 @@ uint32_t shard_soonest(struct shard *shard, size_t *budget)
         uint32_t at = item_slot(shard->heap[0]);
         struct slot *slot = &shard->slots[at];
 
-        if (slot->holds > 0) {
+        if (slot_holds(slot) > 0) {
             heap_remove(shard, at);
             continue;
         }
@@ -419,7 +449,7 @@ uint32_t shard_soon(const struct shard *shard, uint32_t look)
     for (uint32_t i = 0; i < look && i < shard->head->heap_count; i++) {
         uint32_t at = item_slot(shard->heap[i]);
         const struct slot *slot = &shard->slots[at];
-        if (slot->holds == 0 &&
+        if (slot_holds(slot) == 0 &&
             (best == NO_SLOT || slot_expires(slot) < slot_expires(&shard->slots[best])))
             best = at;
     }
@@ -469,7 +499,7 @@ static void entry_restore(struct shard *shard, uint32_t at)
     }
     index_insert(shard, hash, at);
     slot->heap_at = NO_SLOT;
-    if (slot->holds == 0)
+    if (slot_holds(slot) == 0)
         heap_insert(shard, at);
     shard->head->entries++;
 }

@@ -38,7 +38,8 @@ struct slot {
                 heap_at; /* where it is in the heap; NO_SLOT: not there, because it was seen held */
             uint32_t expires_lo; /* CLOCK_MONOTONIC ms, 40 bits (34 years) */
             uint32_t expires_hi : 8;
-            uint32_t holds : 24;
+            uint32_t holds_0 : 12; /* of processes that call themselves party 0 … */
+            uint32_t holds_1 : 12; /* … and 1: see sidmap_attach */
             uint32_t lifetime_ms : 22; /* with slack; at most 69 minutes */
             uint32_t server : 10;
             uint32_t created : 31; /* CLOCK_MONOTONIC, units of 1/8 s (8 years) */
@@ -114,6 +115,7 @@ struct shard {
 struct sidmap {
     struct table_head *table;
     int fd;
+    unsigned party; /* 0 or 1: whose holds ours are */
 };
 
 /* Where everything lies, for that many entries; fills shard_count, *_per_shard and bytes. */
@@ -124,6 +126,11 @@ struct shard shard_view(struct table_head *table, uint32_t index);
 struct shard shard_of(struct table_head *table, uint64_t hash);
 /* Counts anew what the shards really hold, and who owns it. Takes every lock. */
 void table_recount(struct table_head *table);
+
+static inline uint32_t slot_holds(const struct slot *slot)
+{
+    return slot->holds_0 + slot->holds_1;
+}
 
 /* May it be a key of the table? */
 static inline bool key_fits(struct span sid)
@@ -163,8 +170,11 @@ int64_t slot_created(const struct slot *slot);
 void slot_set_created(struct slot *slot, int64_t now_ms);
 void slot_set_lifetime(struct slot *slot, int64_t lifetime_ms);
 bool slot_is_entry(const struct slot *slot);
-/* Forgets who holds it: its lifetime starts anew. The shard is rebuilt after that. */
-void slot_reset(struct slot *slot, int64_t now_ms);
+/* Forgets that a party holds it: when nobody else does, its lifetime starts anew. The shard is rebuilt
+ * after that. */
+void slot_reset(struct slot *slot, unsigned party, int64_t now_ms);
+void slot_hold(struct slot *slot, unsigned party);
+bool slot_release(struct slot *slot, unsigned party); /* false: that party does not hold it */
 /* The sid; `room` is used for those that do not lie in one piece. */
 struct span shard_sid(const struct shard *shard, uint32_t at, char room[static SIDMAP_KEY_MAX]);
 

@@ -486,7 +486,7 @@ static void attaching_sees_the_same(void **state)
     struct sid_hold hold;
 
     sidmap_bind(map, SPAN("abc"), sidmap_server_id(map, SPAN("app07")), LIFE, T0);
-    struct sidmap *other = sidmap_attach(sidmap_fd(map), false, T0);
+    struct sidmap *other = sidmap_attach(sidmap_fd(map));
     assert_non_null(other);
     assert_int_not_equal(sidmap_fd(map), sidmap_fd(other));
     assert_int_equal(sidmap_server_id(other, SPAN("app07")), 0);
@@ -511,7 +511,8 @@ static void attaching_after_a_crash_drops_holds(void **state)
     for (unsigned i = 0; i < 100; i++)
         assert_true(sidmap_hold(map, long_sid(room, i, 10 + i % 100), T0, &found, &hold));
     int64_t later = T0 + 100 * (int64_t)FULL_LIFE;
-    struct sidmap *other = sidmap_attach(sidmap_fd(map), true, later);
+    struct sidmap *other = sidmap_attach(sidmap_fd(map));
+    sidmap_reset(other, 0, later);
     assert_non_null(other);
     assert_int_equal(sidmap_used(other), 500);
     assert_int_equal(sidmap_sessions(other, 3), 125);
@@ -530,11 +531,11 @@ static void other_memory_is_refused(void **state)
 {
     (void)state;
     int fd = memfd_create("other", MFD_CLOEXEC);
-    assert_null(sidmap_attach(fd, true, T0));
+    assert_null(sidmap_attach(fd));
     assert_int_equal(ftruncate(fd, 10 << 20), 0);
-    assert_null(sidmap_attach(fd, true, T0));
+    assert_null(sidmap_attach(fd));
     close(fd);
-    assert_null(sidmap_attach(fd, true, T0));
+    assert_null(sidmap_attach(fd));
 
     struct sidmap *map = sidmap_new("test", 1000);
     assert_int_equal(ftruncate(sidmap_fd(map), 0), -1); // sealed

@@ -202,7 +202,7 @@ static void a_lock_whose_holder_was_killed_is_repaired(void **state)
     assert_true(sidmap_hold(map, sid_of(room, 4), T0, &found, &hold));
     pid_t child = fork();
     if (child == 0) {
-        struct sidmap *own = sidmap_attach(sidmap_fd(map), false, T0);
+        struct sidmap *own = sidmap_attach(sidmap_fd(map));
         sidmap_each(own, -1, T0, die, NULL);
         _exit(1); // never
     }
@@ -235,7 +235,7 @@ static void killed_anywhere(void **state)
             children[i] = fork();
             if (children[i] == 0) {
                 _Atomic int64_t own_clock = T0 + round * 1000;
-                struct sidmap *own = sidmap_attach(sidmap_fd(map), false, T0);
+                struct sidmap *own = sidmap_attach(sidmap_fd(map));
                 work(&(struct job){own, (uint64_t)(round * 2 + i), 2000, 0, &own_clock});
                 _exit(1); // never
             }
@@ -253,7 +253,8 @@ static void killed_anywhere(void **state)
     check_whole(map);
 
     // and the one that comes after all of them
-    struct sidmap *heir = sidmap_attach(sidmap_fd(map), true, T0);
+    struct sidmap *heir = sidmap_attach(sidmap_fd(map));
+    sidmap_reset(heir, 0, T0);
     assert_non_null(heir);
     check_whole(heir);
     sidmap_free(heir);
