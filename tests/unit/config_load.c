@@ -185,25 +185,24 @@ static void test_merges(void **state)
     problems_free(&problems);
 }
 
+#define TWO_OF_ONE_TAG(mode)                                                                       \
+    SPAN("frontends: {main: {listen: \":8080\", backend: chat}}\n"                                 \
+         "backends:\n"                                                                             \
+         "  chat:\n"                                                                               \
+         "    sid: {mode: " mode "}\n"                                                             \
+         "    servers:\n"                                                                          \
+         "      app332800: 127.0.0.1:1\n"                                                          \
+         "      app2: 127.0.0.1:2\n"                                                               \
+         "      app1743200: 127.0.0.1:3\n")
+
 static void test_servers_of_one_tag(void **state)
 {
     (void)state;
-    const char *file = "frontends: {main: {listen: \":8080\", backend: chat}}\n"
-                       "backends:\n"
-                       "  chat:\n"
-                       "    sid: {mode: %s}\n"
-                       "    servers:\n"
-                       "      app332800: 127.0.0.1:1\n"
-                       "      app2: 127.0.0.1:2\n"
-                       "      app1743200: 127.0.0.1:3\n";
-    char text[400];
-    size_t len = (size_t)snprintf(text, sizeof text, file, "tag");
     expect(
-        span_of(text, len), 8, 7,
+        TWO_OF_ONE_TAG("tag"), 8, 7,
         "with 'sid.mode: tag', server 'app1743200' would have the same tag as 'app332800'; rename "
         "one of them");
-    len = (size_t)snprintf(text, sizeof text, file, "prefix");
-    expect_good(span_of(text, len));
+    expect_good(TWO_OF_ONE_TAG("prefix"));
 }
 
 static void test_unreadable_files(void **state)

@@ -10,9 +10,13 @@ import {target} from './raw.mjs';
 
 const refused = error => error.code === 'ECONNREFUSED' || error.code === 'ENOENT';
 
-/* list(): the addresses now. Returns {url, address, sent}: `sent` counts requests by address. */
+/*
+ * list(): the addresses now. Returns {url, address, sent, errors}: `sent` counts answers by address,
+ * `errors` has what went wrong on the way to them, apart from refused connections.
+ */
 export async function startAlternator(t, list) {
   const sent = {};
+  const errors = [];
   let turn = 0;
   /* All of them, another one first than last time. */
   const rotation = () => {
@@ -33,8 +37,9 @@ export async function startAlternator(t, list) {
       answer.on('error', () => res.destroy());
     });
     out.on('error', error => {
-      if (refused(error)) ask(req, res, body, others);
-      else res.destroy();
+      if (refused(error)) return void ask(req, res, body, others);
+      if (!res.closed) errors.push(`${req.method} ${req.url}: ${error.code}`);
+      res.destroy();
     });
     res.on('close', () => out.destroy());
     out.end(body);
@@ -77,5 +82,5 @@ export async function startAlternator(t, list) {
     server.close(resolve);
   }));
   const address = `127.0.0.1:${server.address().port}`;
-  return {address, url: `http://${address}`, sent};
+  return {address, url: `http://${address}`, sent, errors};
 }
