@@ -23,6 +23,7 @@
 #include "lb/control.h"
 #include "lb/move.h"
 #include "lb/operate.h"
+#include "lb/sidname.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
@@ -332,40 +333,49 @@ static void give_readiness(struct web *web, const struct serve_request *request,
 
 /* ---- where is this session? ---- */
 
-static void add_owner(const struct backend *backend, const struct sid_found *found, int64_t now_ms,
-                      struct text *out)
+static void add_owner(const struct backend *backend, const struct server *owner, struct text *out)
 {
-    const char *name = NULL;
-    const struct server *owner = NULL;
-    for (size_t i = 0; i < backend->server_count + backend->leaving_count; i++) {
-        if (backend->servers[i]->sid_id == found->server_id)
-            owner = backend->servers[i];
-    }
-    name = owner != NULL ? owner->name : "a server that is gone";
+    bool alive = owner != NULL && server_alive(owner);
     text_add(out, SPAN("<p>"));
-    web_add_pill(out, owner != NULL && server_alive(owner) ? "up" : "down", name);
+    web_add_pill(out, alive ? "up" : "down", owner != NULL ? owner->name : "a server that is gone");
     text_add(out, SPAN(" in backend <strong>"));
     web_add_html(out, span_str(backend->name));
-    text_add(out, SPAN("</strong>, opened "));
+    text_add(out, SPAN("</strong>"));
+    if (!alive)
+        text_add(out, SPAN(", which does not serve: the next request is told to open a new "
+                           "session"));
+}
+
+static void add_age(const struct sid_found *found, int64_t now_ms, struct text *out)
+{
+    text_add(out, SPAN(". Opened "));
     web_add_duration(out, (now_ms - found->created_ms) / 1000);
     text_add(out, SPAN(" ago, lives "));
     web_add_duration(out, found->lifetime_ms / 1000);
-    text_add(out, SPAN(" without a request"));
-    if (owner != NULL && !server_alive(owner))
-        text_add(out, SPAN("; its owner is down: the next request is told to open a new session"));
-    text_add(out, SPAN(".</p>"));
+    text_add(out, SPAN(" without a request.</p>"));
+}
+
+/* In the backend's table, or by what the sid itself says. */
+static void find_in_backend(struct backend *backend, struct span sid, struct text *out)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct sid_found found;
+    struct server *named = NULL;
+    if (backend->sids != NULL && sidmap_peek(backend->sids, sid, now_ms, &found)) {
+        add_owner(backend, backend_server_by_sid_id(backend, found.server_id), out);
+        add_age(&found, now_ms, out);
+    } else if (sidname_owner(backend, sid, &named) != SIDNAME_NOTHING) {
+        add_owner(backend, named, out);
+        text_add(out, SPAN(", as the sid itself says; whether it is still open only its server "
+                           "knows.</p>"));
+    }
 }
 
 static void find_session(struct web *web, struct span sid, struct text *out)
 {
     const struct snapshot *snapshot = web->serving->snapshot;
-    int64_t now_ms = clock_mono_ms();
-    for (size_t i = 0; i < snapshot->backend_count; i++) {
-        struct sid_found found;
-        const struct backend *backend = snapshot->backends[i];
-        if (backend->sids != NULL && sidmap_peek(backend->sids, sid, now_ms, &found))
-            add_owner(backend, &found, now_ms, out);
-    }
+    for (size_t i = 0; i < snapshot->backend_count; i++)
+        find_in_backend(snapshot->backends[i], sid, out);
     if (out->len == 0)
         text_add(out, SPAN("<p>No backend knows this session: it never came through here, is over, "
                            "or began with WebSocket.</p>"));
