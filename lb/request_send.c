@@ -13,6 +13,13 @@
 
 /* ---- sending ---- */
 
+/* Host for a request that names none (HTTP/1.0): a unix socket has no name that could stand there. */
+static struct span default_host(struct exchange *x)
+{
+    struct span address = span_str(exchange_server_address(x));
+    return span_starts(address, SPAN("unix:")) ? SPAN("localhost") : address;
+}
+
 /* Writes the head into the server connection's out buffer. */
 static bool write_head(struct exchange *x)
 {
@@ -30,7 +37,7 @@ static bool write_head(struct exchange *x)
         .scheme = SPAN("http"),
         .port = span_str(x->flow->listener->port),
         .request_id = span_of(id, 16),
-        .default_host = span_str(exchange_server_address(x)),
+        .default_host = default_host(x),
         .drop_accept_encoding = x->handshake && (x->polling || x->legacy),
         .upgrade = x->upgrade,
         .framing = x->request.framing,

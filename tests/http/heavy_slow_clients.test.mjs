@@ -61,6 +61,13 @@ async function stuck(limpet, big) {
   }, {within: 30000, every: 300});
 }
 
+/* Milliseconds that limpet's threads were ready to run but had no CPU, so far. */
+function starved(limpet) {
+  const [pid] = limpet.children();
+  return fs.readdirSync(`/proc/${pid}/task`).reduce((sum, tid) =>
+    sum + Number(fs.readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8').split(' ')[1]) / 1e6, 0);
+}
+
 // kind → p99 of the good client, connections to its server at most, bytes of buffers per attacker, and
 // whether they have to be gone in the end
 const table = {
@@ -87,6 +94,7 @@ for (const [kind, limit] of Object.entries(table)) {
     const connected = performance.now();
     if (!limit.gone) await stuck(limpet, big);
     const stop = goodClient(limpet.port());
+    const from = {at: performance.now(), starved: starved(limpet)};
     const stopDirect = goodClient(server.port);
     let conns = 0;
     let bytes = 0;
@@ -105,11 +113,12 @@ for (const [kind, limit] of Object.entries(table)) {
     }
     const seen = await stop();
     const direct = await stopDirect();
-    t.diagnostic(`${kind}: ${seen.count} requests, median ${seen.median.toFixed(1)} ms, p99 ${seen.p99.toFixed(1)} ms (${direct.p99.toFixed(1)} directly), ${conns} server connections, ${Math.round(bytes / count)} bytes each`);
+    t.diagnostic(`${kind}: ${seen.count} requests, median ${seen.median.toFixed(1)} ms, p99 ${seen.p99.toFixed(1)} ms (${direct.p99.toFixed(1)} directly), ${conns} server connections, ${Math.round(bytes / count)} bytes each, ${Math.round(starved(limpet) - from.starved)} ms without CPU`);
     assert.equal(seen.failed, 0);
-    // On a busy machine a client that goes to the server directly waits, too.
+    // Where others leave limpet no CPU for more than a tenth of the time, the 99th percentile is theirs.
+    const crowded = starved(limpet) - from.starved > (performance.now() - from.at) / 10;
     const bound = Math.max(ms(limit.p99) * (sanitized ? 4 : 1), 3 * direct.p99);
-    assert.ok(seen.p99 < bound, `p99 ${seen.p99} ms, ${direct.p99} ms directly`);
+    assert.ok((crowded ? seen.median : seen.p99) < bound, `p99 ${seen.p99} ms, ${direct.p99} ms directly, median ${seen.median} ms`);
     assert.ok(conns <= limit.conns, `${conns} server connections`);
     assert.ok(bytes <= limit.bytes * count + 2_000_000, `${bytes} bytes of buffers`);
     assert.equal(server.requests.filter(each => each.path === '/slow').length, 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Host: exactly one on HTTP/1.1, a valid one, without a comma; it is the first field that a server sees.
-import {once, runTable, written} from './lib.mjs';
+import assert from 'node:assert/strict';
+import {RawConn, front, ok, once, recorder, runTable, tempDir, written} from './lib.mjs';
 
 const get = (...lines) => `GET / HTTP/1.1\r\n${lines.map(each => `${each}\r\n`).join('')}\r\n`;
 const refused = (name, ...lines) => ({name, send: get(...lines), status: 400});
@@ -32,3 +33,19 @@ const rows = [
 ];
 
 once('Host', {limpetOnly: true}, t => runTable(t, rows));
+
+once('HTTP/1.0 without a Host: the server is told its own address', {limpetOnly: true}, async t => {
+  const dir = tempDir(t);
+  const tcp = await recorder(t, () => ok('tcp'), {name: 'app1'});
+  const unix = await recorder(t, () => ok('unix'), {name: 'app2', path: `${dir}/server.sock`});
+  const limpet = await front(t, [tcp, unix], {backend: {balance: 'roundrobin'}});
+  for (let i = 0; i < 4; i++) {
+    const conn = await RawConn.open(limpet.port());
+    conn.send('GET / HTTP/1.0\r\n\r\n');
+    assert.match((await conn.rest()).toString(), /(tcp|unix)$/);
+    conn.close();
+  }
+  assert.deepEqual(tcp.requests.map(each => each.header('host')), [tcp.address, tcp.address]);
+  assert.deepEqual(unix.requests.map(each => each.header('host')), ['localhost', 'localhost']);
+  for (const request of [...tcp.requests, ...unix.requests]) assert.equal(request.header('x-forwarded-host'), undefined);
+});

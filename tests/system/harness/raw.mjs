@@ -271,9 +271,9 @@ export async function ask(where, method, path, options = {}) {
 
 /*
  * A server that is nothing but a TCP socket, in this process: `onConn(conn)` gets a RawConn per
- * connection and does whatever the test needs. Returns {port, address, conns, close()}.
+ * connection and does whatever the test needs. `path`: on a unix socket. Returns {port, address, conns, close()}.
  */
-export async function startRawServer(t, onConn, {port = 0, host = '127.0.0.1'} = {}) {
+export async function startRawServer(t, onConn, {port = 0, host = '127.0.0.1', path} = {}) {
   const conns = [];
   const server = net.createServer({allowHalfOpen: true}, socket => {
     const conn = new RawConn(socket);
@@ -284,13 +284,14 @@ export async function startRawServer(t, onConn, {port = 0, host = '127.0.0.1'} =
   });
   await new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({port, host, backlog: 4096}, resolve);
+    server.listen(path ? {path} : {port, host, backlog: 4096}, resolve);
   });
   const close = () => {
     for (const conn of conns) conn.close();
     return new Promise(resolve => server.close(resolve));
   };
   atEnd(t, close);
+  if (path) return {server, conns, close, address: `unix:${path}`};
   return {server, conns, close, port: server.address().port, address: `${host}:${server.address().port}`};
 }
 
