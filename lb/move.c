@@ -430,7 +430,9 @@ static void move_step(struct timer *timer)
 {
     struct move *move = container_of(timer, struct move, timer);
     struct backend *backend = move_backend(move);
-    if (!backend)
+    if (atomic_load(&move->moves->serving->stopping))
+        move_end(move, "limpet stops");
+    else if (!backend)
         move_end(move, "the backend is no longer configured");
     else if (move->kind == MOVE_DRAIN)
         drain_step(move, backend);
