@@ -49,8 +49,8 @@ enum {
     "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"      \
     "Cross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: same-origin\r\n"
 #define PAGE                                                                                       \
-    SAFE "Content-Security-Policy: default-src 'none'; style-src 'self'; script-src 'self'; "     \
-         "connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "              \
+    SAFE "Content-Security-Policy: default-src 'none'; style-src 'self'; script-src 'self'; "      \
+         "connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "               \
          "frame-ancestors 'none'\r\nCross-Origin-Opener-Policy: same-origin\r\n"
 
 struct web {

@@ -202,7 +202,7 @@ static void add_share(const struct totals *totals, const struct web_server *it, 
 {
     struct share share = share_of(totals, it);
     double off = 100 * (share.sessions - share.weight);
-    bool worth = totals->sessions >= IMBALANCE_SESSIONS &&
+    bool worth = it->usable && totals->sessions >= IMBALANCE_SESSIONS &&
                  (off >= IMBALANCE_POINTS || off <= -IMBALANCE_POINTS);
     double mark = 100 * share.weight < 99 ? 100 * share.weight : 99;
     cell(out, worth ? "share off" : "share", "Share of sessions");

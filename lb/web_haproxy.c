@@ -226,8 +226,8 @@ static const struct family {
 static const char *const scope_words[] = {"process", "frontend", "backend", "server"};
 static const char *const server_states[] = {"DOWN", "UP", "MAINT", "DRAIN", "NOLB"};
 static const char *const check_states[] = {
-    "HANA",  "SOCKERR", "L4OK",   "L4TOUT", "L4CON",   "L6OK",     "L6TOUT", "L6RSP",
-    "L7TOUT", "L7RSP",  "L7OK",   "L7OKC",  "L7STS",   "PROCERR",  "PROCTOUT", "PROCOK"};
+    "HANA",   "SOCKERR", "L4OK", "L4TOUT", "L4CON", "L6OK",    "L6TOUT",   "L6RSP",
+    "L7TOUT", "L7RSP",   "L7OK", "L7OKC",  "L7STS", "PROCERR", "PROCTOUT", "PROCOK"};
 static const char *const codes[] = {"1xx", "2xx", "3xx", "4xx", "5xx", "other"};
 
 struct page {
@@ -300,7 +300,8 @@ static void add_plain(const struct page *page, const struct family *family, size
         return;
     add_name(page, family, row);
     if (family->source == MILLISECONDS)
-        text_addf(page->out, "} %.3f\n", strtod(span_to_str(value, text, sizeof(text)), NULL) / 1000);
+        text_addf(page->out, "} %.3f\n",
+                  strtod(span_to_str(value, text, sizeof(text)), NULL) / 1000);
     else
         text_addf(page->out, "} %.*s\n", SPAN_ARG(value));
 }

@@ -29,8 +29,7 @@ static bool is_number(struct span value)
     uint64_t number;
     if (value.len > 1 && value.ptr[0] == '-')
         value = span_from(value, 1);
-    return value.len < 16 && span_to_u64(value, &number) &&
-           (value.len == 1 || value.ptr[0] != '0');
+    return value.len < 16 && span_to_u64(value, &number) && (value.len == 1 || value.ptr[0] != '0');
 }
 
 /* A number as one, nothing as null, all else as a string. */

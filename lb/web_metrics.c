@@ -95,8 +95,8 @@ static void add_head(struct text *out, const char *scope, const char *name, cons
     const char *dash = *scope != '\0' ? "_" : "";
     size_t len = strlen(help);
     bool dot = len > 0 && help[len - 1] == '.';
-    text_addf(out, "# HELP limpet_%s%s%s %c%s%s\n", scope, dash, name, toupper((unsigned char)*help),
-              help + 1, dot ? "" : ".");
+    text_addf(out, "# HELP limpet_%s%s%s %c%s%s\n", scope, dash, name,
+              toupper((unsigned char)*help), help + 1, dot ? "" : ".");
     text_addf(out, "# TYPE limpet_%s%s%s %s\n", scope, dash, name, type);
 }
 
@@ -118,7 +118,8 @@ static const struct shown {
     {COUNTER_REQUESTS, ON_FRONTENDS | ON_BACKENDS, "requests_total", NULL, NULL, NULL},
     {COUNTER_BYTES_IN, ON_ALL, "received_bytes_total", NULL, NULL, NULL},
     {COUNTER_BYTES_OUT, ON_ALL, "sent_bytes_total", NULL, NULL, NULL},
-    {COUNTER_REQUESTS_DENIED, ON_FRONTENDS | ON_BACKENDS, "requests_denied_total", NULL, NULL, NULL},
+    {COUNTER_REQUESTS_DENIED, ON_FRONTENDS | ON_BACKENDS, "requests_denied_total", NULL, NULL,
+     NULL},
     {COUNTER_REQUESTS_BAD, ON_FRONTENDS, "requests_bad_total", NULL, NULL, NULL},
     {COUNTER_CONNECT_ERRORS, ON_BACKENDS | ON_SERVERS, "connect_errors_total", NULL, NULL, NULL},
     {COUNTER_RESPONSE_ERRORS, ON_BACKENDS | ON_SERVERS, "response_errors_total", NULL, NULL, NULL},
@@ -138,8 +139,7 @@ static const struct shown {
     {COUNTER_REUSES, ON_BACKENDS | ON_SERVERS, "connections_total", "kind", "reused", NULL},
     {COUNTER_SERVER_CONNS_IDLE, ON_BACKENDS | ON_SERVERS, "connections", "state", "idle",
      "connections to servers that are open"},
-    {COUNTER_SERVER_CONNS_USED, ON_BACKENDS | ON_SERVERS, "connections", "state", "used",
-     NULL},
+    {COUNTER_SERVER_CONNS_USED, ON_BACKENDS | ON_SERVERS, "connections", "state", "used", NULL},
     {COUNTER_OWN_ANSWERS, ON_FRONTENDS, "own_answers_total", NULL, NULL, NULL},
     {COUNTER_QUEUED_NOW, ON_BACKENDS, "queued_requests", NULL, NULL, NULL},
     {COUNTER_QUEUED, ON_BACKENDS, "queued_requests_total", NULL, NULL, NULL},
@@ -495,8 +495,7 @@ static void add_sessions(void *ctx, const struct target *target)
     for (size_t i = 0; i < array_len(names); i++) {
         text_addf(valuing->out, "limpet_%s_sessions", kind_word(target->kind));
         add_labels(valuing->out, target);
-        text_addf(valuing->out, ",transport=\"%s\"} %lld\n", names[i],
-                  (long long)by_transport[i]);
+        text_addf(valuing->out, ",transport=\"%s\"} %lld\n", names[i], (long long)by_transport[i]);
     }
 }
 
@@ -546,15 +545,16 @@ static void add_process(struct serving *serving, struct text *out)
     add_one(out, "client_connections_total", "counter", "client connections accepted",
             (double)atomic_load(&serving->total_connections));
     add_one(out, "buffer_bytes", "gauge", "memory of the workers' buffers", (double)buffers);
-    add_one(out, "log_lines_dropped_total", "counter", "log lines that could not be written in time",
-            (double)log_dropped());
+    add_one(out, "log_lines_dropped_total", "counter",
+            "log lines that could not be written in time", (double)log_dropped());
 }
 
 static void add_reloads(struct serving *serving, struct text *out)
 {
+    const struct reload_status none = {.loaded_wall_ms = serving->started_wall_ms};
     const struct reload_status *status = web_reload_status(serving);
     if (status == NULL)
-        return;
+        status = &none;
     add_one(out, "config_last_reload_successful", "gauge",
             "0 if the last reload was refused and nothing was changed", !status->last_failed);
     add_one(out, "config_loaded_timestamp_seconds", "gauge",

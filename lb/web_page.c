@@ -330,7 +330,8 @@ static void add_sid_tile(const struct web_view *view, struct text *out)
     text_add(out, SPAN(" dead owners</p>"));
     if (all > 0) {
         const char *state = share_state(hits, all);
-        web_add_pill(out, state, strcmp(state, "up") == 0 ? "sticky" : "sessions lose their server");
+        web_add_pill(out, state,
+                     strcmp(state, "up") == 0 ? "sticky" : "sessions lose their server");
     }
     tile_end(out);
 }

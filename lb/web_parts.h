@@ -59,8 +59,8 @@ struct web_server {
     const struct server *server;
     const struct health_status *health; /* NULL: it is not checked */
     enum web_state state;
-    bool alive;  /* serves the sessions that it has */
-    bool usable; /* is given new ones */
+    bool alive;                        /* serves the sessions that it has */
+    bool usable;                       /* is given new ones */
     int64_t weight, weight_configured; /* now (slow start included), and as the file says */
     int64_t sessions, polling, websocket;
     int64_t inflight, limit; /* 0: no limit */

@@ -31,9 +31,9 @@
 enum {
     PIECE = 32 * 1024, /* of an answer, given to conn at a time */
     LINGER_MS = 1000,
-    RETRY_MS = 1000,             /* accepts again after EMFILE */
-    SEND_BUFFER = 128 * 1024,    /* the kernel's, so that slow readers cost no megabytes there */
-    OWN_HEAD_MAX = 512,          /* what we write into an answer's head besides `headers` */
+    RETRY_MS = 1000,          /* accepts again after EMFILE */
+    SEND_BUFFER = 128 * 1024, /* the kernel's, so that slow readers cost no megabytes there */
+    OWN_HEAD_MAX = 512,       /* what we write into an answer's head besides `headers` */
 };
 
 /* Bytes that answers share. */
@@ -63,8 +63,8 @@ struct serve {
     void *ctx;
     struct list clients; /* those that wait longest first */
     size_t count, streams;
-    size_t waiting; /* bytes of owned blocks */
-    bool paused;    /* accepts nothing */
+    size_t waiting;   /* bytes of owned blocks */
+    bool paused;      /* accepts nothing */
     struct head head; /* scratch */
 };
 
@@ -329,7 +329,8 @@ static void client_ask(struct client *client, const struct head *head, struct sp
     serve->answer(serve->ctx, &request, &answer);
     if (answer.stream && serve->streams >= serve->limits.streams) {
         free(answer.text);
-        client_refuse(client, 503, "Retry-After: 5\r\n", SPAN("Too many event streams are open.\n"));
+        client_refuse(client, 503, "Retry-After: 5\r\n",
+                      SPAN("Too many event streams are open.\n"));
         return;
     }
     client_answer(client, &answer, head->method == METHOD_HEAD);

@@ -250,7 +250,8 @@ static void who_ends_its_side_still_gets_its_answers(void **state)
     (void)state;
     inbox_clear();
     int fd = dial();
-    assert_true(write(fd, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", 56) == 56);
+    assert_true(write(fd, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n",
+                      56) == 56);
     shutdown(fd, SHUT_WR);
     await_end(fd);
     assert_int_equal(count_of("HTTP/1.1 200 OK"), 2);
@@ -276,11 +277,13 @@ static void refuses_what_it_does_not_serve(void **state)
     } rows[] = {
         {"PUT / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 "},
         {"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 "},
-        {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 411 "},
+        {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         "HTTP/1.1 411 "},
         {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n", "HTTP/1.1 413 "},
         {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999\r\n\r\n", "HTTP/1.1 413 "},
         {"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
-        {"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1 400 "},
+        {"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+         "HTTP/1.1 400 "},
         {"\x16\x03\x01 nonsense\r\n\r\n", "HTTP/1.1 400 "},
         {"GET / HTTP/9.1\r\nHost: h\r\n\r\n", "HTTP/1.1 505 "},
     };
