@@ -45,7 +45,7 @@ enum {
     LINE_LONG = 1024,
     WATCH_MAX = 256,  /* bytes of an error answer looked at for `Session ID unknown` */
     LINGER_MS = 2000, /* reading on after the last answer */
-    LINGER_BYTES = 1024 * 1024,
+    LINGER_BYTES = 16 * 1024 * 1024,
 };
 
 /* How one direction's body is read. */

@@ -167,6 +167,7 @@ export const manners = {
  * Runs a table against one limpet. A row: {name, send, status, to}
  *   send    the client's bytes (latin1); it ends its side afterwards, unless `open`
  *   status  the final answers' status codes, one or a list; a refusal is the last and closes
+ *   mayReset  or a reset that overtakes the answer: who sends megabytes is not listened to for ever
  *   to      what reaches the server, one text or a list; nothing when left out
  * Each row whole and byte by byte; after each one an ordinary request must be served.
  */
@@ -203,7 +204,7 @@ async function runRow(row, how, server, limpet) {
     conn.close();
   }
   const answers = parseResponses(got, row.methods);
-  assert.deepEqual(answers.map(each => each.status), list(row.status), `status, got ${JSON.stringify(got.toString('latin1').slice(0, 400))}`);
+  if (!(row.mayReset && conn.error && answers.length === 0)) assert.deepEqual(answers.map(each => each.status), list(row.status), `status, got ${JSON.stringify(got.toString('latin1').slice(0, 400))}`);
   assert.equal(answers.rest.length, 0, `bytes behind the last answer: ${JSON.stringify(answers.rest.toString('latin1').slice(0, 100))}`);
   const check = await RawConn.open(limpet.port());
   check.send('GET /ordinary HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
