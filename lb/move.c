@@ -140,7 +140,9 @@ static void move_unmark(struct move *move)
     }
 }
 
-static void move_end(struct move *move, const char *why)
+/* A server that was drained stays marked until its state is set (lb/operate): no cookie may lead new
+ * sessions there. */
+static void move_end_as(struct move *move, const char *why, bool drained)
 {
     char name[128];
     if (!move->running)
@@ -150,7 +152,8 @@ static void move_end(struct move *move, const char *why)
     move->waits = NULL;
     move->left = 0;
     move->ended_wall_ms = clock_wall_ms();
-    move_unmark(move);
+    if (!drained)
+        move_unmark(move);
     loop_timer_stop(move->moves->loop, &move->timer);
     for (size_t i = 0; i < move->leaving_count; i++)
         move_source_fini(&move->leaving[i].source);
@@ -159,6 +162,11 @@ static void move_end(struct move *move, const char *why)
              (long long)move->moved);
     events_add(move->moves->serving, move_event(move), "%s of %s ended: %s, %lld moved", kind, name,
                why, (long long)move->moved);
+}
+
+static void move_end(struct move *move, const char *why)
+{
+    move_end_as(move, why, false);
 }
 
 static void move_free(struct move *move)
@@ -311,7 +319,7 @@ static void drain_step(struct move *move, struct backend *backend)
     }
     move->left = server_load(server);
     if (move->left == 0) {
-        move_end(move, "all sessions have left");
+        move_end_as(move, "all sessions have left", true);
         return;
     }
     move->waits = drain_waits(move, backend, server);

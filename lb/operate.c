@@ -53,6 +53,7 @@ void operate_server_admin(struct serving *serving, struct server *server, enum s
     enum server_admin before = (enum server_admin)atomic_exchange(&server->admin, (int)admin);
     if (before == admin)
         return;
+    atomic_store(&server->moving, MOVE_NONE);
     atomic_store(&server->changed_ms, clock_wall_ms());
     note_server(serving, server, words[admin], by);
     watch_admin_changed(watch_of(serving), server, before);

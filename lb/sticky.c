@@ -271,7 +271,8 @@ static void insert_cookie(const struct backend *backend, const struct server *se
                           const struct server *client_had, struct response_edit *edit, char *text,
                           size_t size)
 {
-    if (client_had && (client_had == server || server_alive(client_had)))
+    if (client_had && (client_had == server ||
+                       (server_alive(client_had) && server_moving(client_had) == MOVE_NONE)))
         return;
     int len = snprintf(text, size, "%s=%s; Path=/; HttpOnly; SameSite=Lax",
                        backend->config->opt.cookie_name, server->name);

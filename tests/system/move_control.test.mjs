@@ -46,6 +46,23 @@ behaviour('a session that holds no poll leaves with its next one', {limpetOnly: 
   assert.equal(Number((await admin.server('app', 'app1')).sio_moved_drain_tot), 1);
 });
 
+behaviour('a cookie leads no new session to a drained server', {limpetOnly: true}, async (t, {workers}) => {
+  const servers = await startServers(t, 2, 4);
+  const over = {backends: {app: {slow_start: '0s', cookie: {name: 'node', mode: 'insert'}}}};
+  const front = await balance(t, servers, over, {workers});
+  const {admin} = front;
+  const cookieOf = answer => /node=(\w+)/.exec(answer.header('set-cookie') ?? '')?.[1];
+  const opens = () => handshake(front.address(), {headers: {Cookie: 'node=app1'}});
+  assert.equal(cookieOf((await opens()).response), undefined, 'the cookie is good');
+  assert.equal(await admin.command('sio drain app/app1 rate 1000/s'), '');
+  assert.equal(cookieOf((await opens()).response), 'app2', 'another one now');
+  await admin.command('clear table app');
+  await eventually('the drain is over', async () => / ended .* all sessions have left/.test(await admin.command('sio drain')));
+  assert.equal(cookieOf((await opens()).response), 'app2', 'and as long as it drains');
+  await admin.command('set server app/app1 state ready');
+  assert.equal(cookieOf((await opens()).response), undefined, 'the cookie is good again');
+});
+
 behaviour('a rebalance waits while a server is down', {limpetOnly: true}, async (t, {workers}) => {
   const servers = await startServers(t, 3, 4);
   const front = await balance(t, servers, noSlowStart, {workers});

@@ -8,13 +8,14 @@ import {ask, balance, behaviour, eventually, hangingPoll, parseHandshake, pollPa
 const kinds = [
   {name: 'EIO4', version: 4, eio: 4, packet: '1', extra: ''},
   {name: 'EIO4 JSONP', version: 4, eio: 4, packet: '___eio[3]("1");', extra: 'j=3'},
+  {name: 'EIO4 with a tag', version: 4, eio: 4, packet: '1', extra: '', backend: {sid: {mode: 'tag'}}},
   {name: 'EIO3', version: 2, eio: 3, packet: '1:1', extra: ''},
   {name: 'EIO3 JSONP', version: 2, eio: 3, packet: '___eio[3]("1:1");', extra: 'j=3&b64=1'},
 ];
-for (const {name, version, eio, packet, extra} of kinds) {
+for (const {name, version, eio, packet, extra, backend = {}} of kinds) {
   behaviour(`a held poll of ${name}`, {limpetOnly: true}, async (t, {workers}) => {
     const servers = await startServers(t, 2, version, {record: true});
-    const front = await balance(t, servers, {}, {workers});
+    const front = await balance(t, servers, {backends: {app: backend}}, {workers});
     const {admin} = front;
     await admin.command('set server app/app2 state maint');
     const opened = await ask(front.address(), 'GET', pollPath(undefined, {eio, extra}));
@@ -32,9 +33,10 @@ for (const {name, version, eio, packet, extra} of kinds) {
     assert.equal(answer.status, 200);
     assert.equal(answer.text, packet);
     await eventually('the server lets it go', async () => (await servers[0].stats()).clients === 0, {within: 1500});
+    const bare = sid.split('~').pop();
     const stats = await servers[0].stats();
     assert.deepEqual(stats.disconnects, {'transport close': 1}, 'as if the client had closed it');
-    const farewell = (await servers[0].seen()).find(each => each.method === 'POST' && each.url.includes(sid) && each.headers['content-length'] === String((extra ? 2 : 0) + (eio === 4 ? 1 : 3)));
+    const farewell = (await servers[0].seen()).find(each => each.method === 'POST' && each.url.includes(`sid=${bare}`) && each.headers['content-length'] === String((extra ? 2 : 0) + (eio === 4 ? 1 : 3)));
     assert.ok(farewell, 'the packet came by POST');
     assert.equal((await admin.table('app')).used, 0);
     const row = await admin.server('app', 'app1');
