@@ -166,6 +166,7 @@ static const char starter[] =
     "# admin:\n"
     "#   socket: /run/limpet/limpet.sock   # runtime API\n"
     "#   level: admin                      # user | operator | admin\n"
+    "#   http: 127.0.0.1:8404              # dashboard, /metrics, /healthz, /readyz\n"
     "\n"
     "log:\n"
     "  level: info             # error | warning | info | debug\n"
