@@ -61,16 +61,16 @@ struct talk {
     struct admin_caller caller;
     struct reload_wait reload; /* while caller.reloads */
     bool asks_reload;          /* inside control_reload */
-    size_t sent;    /* of caller.answer; 0: nothing is being written */
-    bool answered;  /* a command has run since talk_done was asked */
-    bool in_line;   /* commands of the current line are being run */
-    bool eof;       /* the caller sends no more */
-    bool lingering; /* all is said */
+    size_t sent;               /* of caller.answer; 0: nothing is being written */
+    bool answered;             /* a command has run since talk_done was asked */
+    bool in_line;              /* commands of the current line are being run */
+    bool eof;                  /* the caller sends no more */
+    bool lingering;            /* all is said */
 };
 
 static void admin_pause(struct admin *admin, bool paused)
 {
-    if (admin->paused == paused)
+    if (admin->paused == paused || admin->listener.fd < 0)
         return;
     admin->paused = paused;
     loop_change_level(admin->loop, &admin->listener, paused ? 0 : EPOLLIN);
@@ -433,6 +433,12 @@ struct admin *admin_new(struct serving *serving, struct loop *loop, struct shelf
     free(admin);
     errno = error;
     return NULL;
+}
+
+void admin_stop_accepting(struct admin *admin)
+{
+    loop_timer_stop(admin->loop, &admin->retry);
+    loop_close(admin->loop, &admin->listener);
 }
 
 void admin_free(struct admin *admin)

@@ -52,7 +52,8 @@ admin_fn admin_clear_counters, admin_clear_table, admin_disable_frontend, admin_
     admin_set_maxconn_server, admin_set_server, admin_set_weight, admin_shutdown_session,
     admin_shutdown_sessions_server;
 admin_fn admin_reload;
-admin_fn admin_sio_drain, admin_sio_rebalance, admin_sio_sids, admin_sio_transports, admin_sio_where;
+admin_fn admin_sio_drain, admin_sio_rebalance, admin_sio_sids, admin_sio_transports,
+    admin_sio_where;
 
 /* Writes the whole table: as Markdown for the docs. */
 void admin_print_reference(FILE *out);

@@ -21,7 +21,9 @@
 #include "lb/identity.h"
 #include "lb/line.h"
 #include "lb/notify.h"
+#include "lb/states.h"
 #include "lb/stats.h"
+#include "lb/upgrade.h"
 #include "lb/web.h"
 
 #include <assert.h>
@@ -112,6 +114,11 @@ static bool serving_prepare(struct serving *serving, struct bindings *bindings)
         log_error("cannot prepare the session tables reason=\"%s\"", strerror(errno));
         return false;
     }
+    if (serving->config->process.server_states && !bindings->states)
+        states_load(serving->snapshot, serving->config->process.server_states);
+    if (bindings->states)
+        upgrade_read_states(serving->snapshot, span_str(bindings->states));
+    serving->predecessor = bindings->predecessor;
     if (!identity_assume(&serving->config->process))
         return false;
     if (!log_start()) {

@@ -579,7 +579,7 @@ void stats_columns_row(const struct stats_row *row, struct stats_format format, 
         value.len = 0;
         column_value(column, row, &value);
         const struct stat_field field = {pos, column->name, column->tags, column_help(column),
-                                    span_of(value.data, value.len)};
+                                         span_of(value.data, value.len)};
         field_add(row, &field, format, out);
     }
     for (enum counter id = 0; id < COUNTERS; id++) {
@@ -588,7 +588,7 @@ void stats_columns_row(const struct stats_row *row, struct stats_format format, 
         value.len = 0;
         add_number(&value, sum(row, id));
         const struct stat_field field = {pos, counter_table[id].csv, counter_tags(id),
-                                    counter_table[id].help, span_of(value.data, value.len)};
+                                         counter_table[id].help, span_of(value.data, value.len)};
         field_add(row, &field, format, out);
         pos++;
     }

@@ -3,7 +3,10 @@
 // set server … state: drain keeps the sessions there are and takes no new ones; maint is as good as
 // down; ready brings both back.
 import assert from 'node:assert/strict';
-import {ask, balance, behaviour, connect, eventually, handshake, numbered, startServers} from './harness/index.mjs';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {ask, atEnd, balance, behaviour, connect, eventually, handshake, numbered, startServers} from './harness/index.mjs';
 
 const who = async front => JSON.parse((await ask(front.address(), 'GET', '/who')).body).server;
 const opened = async server => (await server.stats()).connections;
@@ -86,4 +89,17 @@ behaviour('health by hand lasts until a check says otherwise', {limpetOnly: true
   assert.equal(await front.admin.status('app', 'app1'), 'DOWN');
   await front.admin.command('enable health app/app1');
   await eventually('checks bring it back', async () => (await front.admin.status('app', 'app1')).startsWith('UP'));
+});
+
+behaviour('states are saved and loaded', {limpetOnly: true}, async (t, {workers}) => {
+  const servers = await startServers(t, 2, 4);
+  const front = await balance(t, servers, {}, {workers});
+  await front.admin.command('set server app/app1 state maint;set weight app/app2 7');
+  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'limpet-states-')), 'states');
+  atEnd(t, () => fs.rmSync(path.dirname(file), {recursive: true}));
+  fs.writeFileSync(file, `${await front.admin.command('show servers state')}\n`);
+  const next = await balance(t, servers, {process: {server_states: file}}, {workers});
+  assert.equal(await next.admin.status('app', 'app1'), 'MAINT');
+  assert.equal(await next.admin.command('get weight app/app2'), '7 (initial 1)');
+  for (let i = 0; i < 5; i++) assert.equal(await who(next), 'app2');
 });

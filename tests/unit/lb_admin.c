@@ -8,6 +8,7 @@
 #include "lb/admin_command.h"
 #include "lb/cli_ctl.h"
 #include "lb/events.h"
+#include "lb/states.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -340,6 +341,41 @@ static void servers_listed(void **state)
     assert_non_null(
         strstr(desk->answer, "\nbare/only 5/1 127.0.0.1 13010 - 4000 0 0 0 0 0 -1 0 0 0\n"));
     assert_string_equal(ask(desk, "show backend"), "# name\nsio\nbare\n");
+}
+
+/* What `show servers state` says is understood by a new start. */
+static void states_are_read_again(void **state)
+{
+    struct desk *desk = *state;
+    struct house *house = desk->house;
+    size_t taken;
+    ask(desk, "set server sio/a state drain");
+    ask(desk, "set server sio/b state maint");
+    ask(desk, "set weight sio/b 7");
+    ask(desk, "show servers state");
+    struct server *servers[] = {house->a, house->b};
+    for (size_t i = 0; i < array_len(servers); i++) {
+        servers[i]->admin = SERVER_READY;
+        servers[i]->weight = (int)servers[i]->config->opt.weight;
+    }
+    assert_true(states_read(house->serving.snapshot, span_str(desk->answer), &taken));
+    assert_int_equal(taken, 4);
+    assert_int_equal(house->a->admin, SERVER_DRAIN);
+    assert_int_equal(house->b->admin, SERVER_MAINT);
+    assert_int_equal(house->b->weight, 7);
+    assert_int_equal(house->b->weight_now, 7 * SERVER_WEIGHT_SCALE);
+    assert_int_equal(house->bare->admin, SERVER_READY);
+
+    // The file of the configuration has changed its weight since: that one counts.
+    static const char changed[] = "1\n# be_name srv_name srv_admin_state srv_uweight srv_iweight\n"
+                                  "sio b 0 9 3\nsio gone 1 1 1\nsio a x 1 1\n\n";
+    assert_true(states_read(house->serving.snapshot, span_str(changed), &taken));
+    assert_int_equal(taken, 1);
+    assert_int_equal(house->b->admin, SERVER_READY);
+    assert_int_equal(house->b->weight, 7);
+    assert_false(states_read(house->serving.snapshot, SPAN("2\n# be_name\n"), &taken));
+    assert_false(states_read(house->serving.snapshot, SPAN("1\n# be_name srv_name\n"), &taken));
+    assert_false(states_read(house->serving.snapshot, SPAN(""), &taken));
 }
 
 static void tables_cleared(void **state)
@@ -795,6 +831,7 @@ int main(void)
         desk_test(addresses),
         desk_test(health_by_hand),
         desk_test(servers_listed),
+        desk_test(states_are_read_again),
         desk_test(tables_cleared),
         desk_test(typed_and_json),
         desk_test(errors_kept),

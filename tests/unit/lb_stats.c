@@ -110,7 +110,7 @@ static void info_has_haproxys_keys_in_order(void **state)
         assert_ptr_equal(strchr(at, ':'), strrchr(at, ':'));
         at = end + 1;
     }
-    assert_string_equal(at, "");
+    assert_true(strncmp(at, "Config_file: ", 13) == 0); // Of reloads, as texts may be.
 }
 
 static void info_values(void **state)
