@@ -382,6 +382,13 @@ static void member_start_over(struct member *member)
     member->refused = member->doubted = member->urgent = false;
 }
 
+void health_begin_down(struct health *health, size_t server)
+{
+    struct member *member = health_member(health, server);
+    if (member_is_checked(member))
+        member->status.state = HEALTH_DOWN;
+}
+
 void health_adopt(struct health *health, size_t server, const struct health *old, size_t old_server)
 {
     assert(old_server < old->count);

@@ -80,6 +80,8 @@ struct health *health_new(struct loop *loop, struct shelf *shelf, struct rng *rn
                           const struct config_backend *config, health_verdict_fn *verdict,
                           void *ctx);
 void health_free(struct health *health);
+/* It is known to be down from before: its checks must bring it up. Without effect when there are none. */
+void health_begin_down(struct health *health, size_t server);
 /* Takes over what another struct health (of another configuration) knows of the same server: state,
  * counts, address, and when it was to be checked next. Does not change `old`. */
 void health_adopt(struct health *health, size_t server, const struct health *old, size_t old_server);

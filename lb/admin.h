@@ -13,6 +13,8 @@ struct admin;
 
 /* fd is the bound, listening socket. NULL: errno. */
 struct admin *admin_new(struct serving *serving, struct loop *loop, struct shelf *shelf, int fd);
+/* Another process accepts from the same socket; who is connected goes on. */
+void admin_stop_accepting(struct admin *admin);
 void admin_free(struct admin *admin);
 
 #endif

@@ -200,6 +200,7 @@ static bool bindings_open_admin(struct bindings *bindings, const struct config *
                   strerror(errno));
         return false;
     }
+    bindings->admin_path = config->admin.socket;
     bindings_note_path(bindings, config->admin.socket);
     return true;
 }
@@ -233,6 +234,7 @@ static bool bindings_open_http(struct bindings *bindings, const struct config *c
     }
     if (bindings->http_addr.any.sa_family == AF_UNIX)
         bindings_note_path(bindings, bindings->http_addr.un.sun_path);
+    bindings->http_text = config->admin.http;
     return true;
 }
 
@@ -328,6 +330,7 @@ void bindings_close(struct bindings *bindings, bool remove_paths)
     free(bindings->table_names);
     free(bindings->tables_kept);
     free(bindings->table_fds);
+    free(bindings->states);
     free(bindings->paths);
     *bindings = (struct bindings){.admin_fd = -1, .http_fd = -1};
 }
@@ -480,6 +483,59 @@ void bindings_commit(struct bindings *now, struct bindings *next)
     for (size_t i = 0; i < now->count; i++)
         now->list[i].kept = false;
     memset(now->tables_kept, 0, now->table_count);
+}
+
+/* ---- a predecessor's ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+bool bindings_adopt_admin(struct bindings *bindings, const struct config *config,
+                          const char *socket, const char *http)
+{
+    for (size_t i = 0; i < bindings->count; i++) {
+        if (bindings->list[i].addr.any.sa_family == AF_UNIX)
+            bindings_note_path(bindings, bindings->list[i].addr.un.sun_path);
+    }
+    if (bindings->admin_fd >= 0 && same_text(socket, config->admin.socket)) {
+        bindings->admin_path = config->admin.socket;
+        bindings_note_path(bindings, config->admin.socket);
+    } else {
+        fd_close(&bindings->admin_fd);
+        if (!bindings_open_admin(bindings, config))
+            return false;
+    }
+    if (bindings->http_fd >= 0 && same_text(http, config->admin.http)) {
+        bindings->http_text = config->admin.http;
+        net_local_addr(bindings->http_fd, &bindings->http_addr);
+        if (bindings->http_addr.any.sa_family == AF_UNIX)
+            bindings_note_path(bindings, bindings->http_addr.un.sun_path);
+        return true;
+    }
+    fd_close(&bindings->http_fd);
+    return bindings_open_http(bindings, config);
+}
+
+bool bindings_widen(struct bindings *bindings)
+{
+    for (size_t i = 0; i < bindings->count; i++) {
+        struct binding *binding = &bindings->list[i];
+        bool is_unix = binding->addr.any.sa_family == AF_UNIX;
+        size_t bytes = bindings->worker_count * sizeof(int);
+        if (binding->fd_count < bindings->worker_count)
+            binding->fds = mem_must_resize(binding->fds, bytes);
+        while (binding->fd_count < bindings->worker_count) {
+            int fd = is_unix ? fcntl(binding->fds[0], F_DUPFD_CLOEXEC, 3)
+                             : net_listen(&binding->addr, BACKLOG, true);
+            if (fd < 0)
+                return bindings_failed(bindings, "cannot listen address=%s reason=\"%s\"",
+                                       binding->address, strerror(errno));
+            binding->fds[binding->fd_count++] = fd;
+        }
+    }
+    return true;
 }
 
 void bindings_print(const struct bindings *bindings, const struct config *config, FILE *out)

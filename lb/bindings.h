@@ -18,6 +18,7 @@ struct binding {
     const struct config_frontend *frontend;
     size_t frontend_index;
     const char *address; /* as configured; the configuration's */
+    char *name, *inherited_address; /* lb/upgrade: while there is no configuration */
     unsigned id;      /* what the workers' listeners know it by, also after a reload */
     struct addr addr; /* as bound: port 0 has become a real one */
     int *fds;         /* worker i's are i, i + worker_count, …; -1: closed, or taken by a worker */
@@ -41,12 +42,15 @@ struct bindings {
     size_t count;
     unsigned worker_count;
     int admin_fd;   /* -1: no runtime socket */
+    const char *admin_path, *http_text; /* as configured */
     int http_fd;    /* of admin.http; -1: none */
     struct addr http_addr; /* as bound */
     int *table_fds; /* two per backend: sids, cookies (-1: does not learn any) */
     bool *tables_kept; /* as `kept` */
     char **table_names; /* per backend */
     size_t table_count;
+    char *states;     /* lb/upgrade: of servers, from a predecessor; NULL: none */
+    int predecessor;  /* its pid while it drains, else 0 */
     struct bound_path *paths;
     size_t path_count;
 };
@@ -65,6 +69,13 @@ void bindings_commit(struct bindings *now, struct bindings *next);
 /* The same configuration in other memory: names lead there from now on. */
 void bindings_point_at(struct bindings *bindings, const struct config *config);
 void bindings_rollback(struct bindings *next);
+
+/* For a successor (lb/upgrade). The runtime socket and admin.http that a predecessor had at these
+ * addresses (NULL: none) stay if the configuration wants them there. False: logged. */
+bool bindings_adopt_admin(struct bindings *bindings, const struct config *config,
+                          const char *socket, const char *http);
+/* A socket for each worker, when the predecessor had fewer. False: logged. */
+bool bindings_widen(struct bindings *bindings);
 
 /* Nobody is accepted any more: closes the listening sockets (and removes their paths). The runtime
  * socket stays. */

@@ -19,18 +19,25 @@
 
 #include "lb/admin.h"
 #include "lb/drain.h"
+#include "lb/events.h"
+#include "lb/heartbeat.h"
 #include "lb/line.h"
 #include "lb/move.h"
 #include "lb/notify.h"
 #include "lb/reload.h"
 #include "lb/signals.h"
 #include "lb/stats.h"
+#include "lb/upgrade.h"
 #include "lb/watch.h"
 #include "lb/web.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -48,6 +55,7 @@ struct control {
     struct drain *drain;
     struct moves *moves;
     struct reload *reload;
+    struct heartbeat *heartbeat; /* NULL: nobody asked for it */
     struct bindings *bindings; /* without a master: what is open */
     struct parcel parcel;      /* on its way from the master */
     struct admin *admin;
@@ -128,6 +136,56 @@ static void control_take_parcel(struct control *control)
         log_error("cannot tell the master of a reload reason=\"%s\"", strerror(errno));
 }
 
+/* ---- a binary upgrade ---- */
+
+static void control_send_states(struct control *control)
+{
+    int fd = memfd_create("limpet-states", MFD_CLOEXEC);
+    int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+    FILE *out = copy >= 0 ? fdopen(copy, "w") : NULL;
+    bool ok = out && upgrade_write_states(control->serving->snapshot, out);
+    if (out)
+        ok = fclose(out) == 0 && ok;
+    if (!line_send(control->line.fd, LINE_STATES, SPAN_NONE, &fd, ok ? 1 : 0))
+        log_error("cannot tell the master of the servers' states reason=\"%s\"", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+/* A successor has the sockets: nobody is accepted here any more, and nothing administered. */
+static void control_leave_to(struct control *control, const char *pid)
+{
+    struct serving *serving = control->serving;
+    atomic_store(&serving->handed_over, true);
+    log_info("another executable has taken over, draining pid=%s connections=%lld grace=%lldms", pid,
+             (long long)atomic_load(&serving->client_connections),
+             (long long)serving->config->process.grace_ms);
+    events_add(serving, EVENT_UPGRADE, "another executable has taken over, pid %s; draining", pid);
+    if (control->admin)
+        admin_stop_accepting(control->admin);
+    web_free(control->web); // Browsers come again by themselves.
+    control->web = NULL;
+    if (!drain_begun(control->drain))
+        drain_begin(control->drain, serving->config->process.grace_ms);
+}
+
+/* What it still held in the tables, it holds no more. */
+static void control_forget_predecessor(struct control *control)
+{
+    struct serving *serving = control->serving;
+    struct snapshot *snapshot = serving->snapshot;
+    int64_t now_ms = control->loop.now_ms;
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        struct backend_home *home = snapshot->backends[i]->home;
+        sidmap_reset(home->sids, 1 - sidmap_party(), now_ms);
+        if (home->cookies)
+            sidmap_reset(home->cookies, 1 - sidmap_party(), now_ms);
+    }
+    serving->predecessor = 0;
+    log_info("the process before the upgrade is gone");
+    events_add(serving, EVENT_UPGRADE, "the process before the upgrade is gone");
+}
+
 static void control_hear(struct control *control, const struct line_message *message)
 {
     switch (message->word) {
@@ -151,7 +209,17 @@ static void control_hear(struct control *control, const struct line_message *mes
     case LINE_REFUSED:
         reload_refuse(control->reload, message->text);
         return;
+    case LINE_STATES:
+        control_send_states(control);
+        return;
+    case LINE_LEAVE:
+        control_leave_to(control, message->text);
+        return;
+    case LINE_ALONE:
+        control_forget_predecessor(control);
+        return;
     case LINE_READY:
+    case LINE_ALIVE:
     case LINE_RELOAD:
     case LINE_DONE:
         return; // Words for the master.
@@ -200,6 +268,16 @@ static void control_read_signals(struct io *io, uint32_t events)
         else if (signo == SIGUSR2)
             signals_unsupported(signo);
     }
+}
+
+/* Everything turns: whoever watches over us is told. */
+static void control_beat(void *ctx)
+{
+    struct control *control = ctx;
+    if (control->line.fd < 0)
+        notify_systemd("WATCHDOG=1");
+    else
+        line_send(control->line.fd, LINE_ALIVE, SPAN_NONE, NULL, 0);
 }
 
 /* ---- housekeeping ---- */
@@ -288,6 +366,7 @@ bool control_start(struct control *control, struct bindings *bindings, int line_
     if (source->fd < 0 || !loop_add(loop, source))
         return false;
     loop_timer_start(loop, &control->sweep, SWEEP_MS);
+    control->heartbeat = heartbeat_new(control->serving, loop, control_beat, control);
     return true;
 }
 
@@ -308,6 +387,7 @@ void control_stop(struct control *control)
 {
     struct loop *loop = &control->loop;
     reload_end(control->reload);
+    heartbeat_stop(control->heartbeat);
     parcel_free(&control->parcel);
     if (control->admin)
         admin_free(control->admin);
@@ -324,6 +404,7 @@ void control_free(struct control *control)
 {
     loop_fini(&control->loop);
     reload_free(control->reload);
+    heartbeat_free(control->heartbeat);
     moves_free(control->moves);
     watch_free(control->watch);
     shelf_free(control->shelf);

@@ -7,6 +7,7 @@
 #include "lb/cli_top.h"
 #include "lb/master.h"
 #include "lb/serving.h"
+#include "lb/upgrade.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,7 @@ static bool answer_question(const char *word)
 
 int main(int argc, char **argv)
 {
+    upgrade_note_command(argv);
     if (argc < 2) {
         fputs(help, stderr);
         return 1;

@@ -20,13 +20,16 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "lb/identity.h"
 #include "lb/line.h"
 #include "lb/notify.h"
 #include "lb/parcel.h"
 #include "lb/reload.h"
 #include "lb/serving.h"
+#include "lb/sidmap.h"
 #include "lb/signals.h"
+#include "lb/upgrade.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -35,6 +38,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,9 +47,20 @@ enum {
     BACKOFF_MIN_MS = 100,
     BACKOFF_MAX_MS = 5000,
     PATIENCE_MS = 5000, /* beyond process.grace, and after "stop now" */
+    UPGRADE_WAIT_MS = 60000, /* for a successor to be ready */
 };
 
 enum master_state { MASTER_STARTING, MASTER_SERVING, MASTER_WAITING, MASTER_STOPPING };
+
+/* The other executable: as its predecessor, and as its successor. */
+struct master_upgrade {
+    bool asked;          /* the serving process was asked for states */
+    pid_t successor;     /* started, not ready yet; or ready: it has taken over */
+    int ready;           /* to it; -1: none */
+    int64_t deadline_ms; /* for it to be ready */
+    bool handed_over;
+    struct inheritance *inheritance; /* from our predecessor; NULL: there was none */
+};
 
 /* A reload that the serving process has been asked to take over. */
 struct master_reload {
@@ -59,6 +74,7 @@ struct master {
     struct config *own_config; /* the same, once a reload has replaced the one we were given */
     struct bindings bindings;
     struct master_reload reload;
+    struct master_upgrade upgrade;
     enum master_state state;
     int signals; /* signalfd */
     int line;    /* to the serving process, -1: none */
@@ -77,6 +93,7 @@ static void master_say(struct master *master, enum line_word word)
 }
 
 static void master_reload_end(struct master *master, bool done);
+static void master_upgrade_failed(struct master *master, const char *why);
 
 static void master_hang_up(struct master *master)
 {
@@ -84,6 +101,8 @@ static void master_hang_up(struct master *master)
         log_error("the serving process ended during a reload, nothing changed");
         master_reload_end(master, false);
     }
+    if (master->upgrade.asked)
+        master_upgrade_failed(master, "the serving process ended");
     if (master->line >= 0)
         close(master->line);
     master->line = -1;
@@ -117,6 +136,10 @@ static int master_fork(struct master *master)
     if (master->child == 0) {
         close(pair[0]);
         close(master->signals);
+        if (master->upgrade.inheritance && master->upgrade.inheritance->ready >= 0) {
+            close(master->upgrade.inheritance->ready); // The master alone speaks with it.
+            master->upgrade.inheritance->ready = -1;
+        }
         return pair[1];
     }
     if (master->child < 0) {
@@ -133,14 +156,44 @@ static int master_fork(struct master *master)
     return -1;
 }
 
+/* Tells our predecessor, if there is one, that it may go. */
+static void master_take_over(struct master *master)
+{
+    struct inheritance *inheritance = master->upgrade.inheritance;
+    if (!inheritance)
+        return;
+    char byte = 'Y';
+    free(master->bindings.states); // They are in force; a crash is not a reason to go back to them.
+    master->bindings.states = NULL;
+    if (inheritance->ready < 0 || send(inheritance->ready, &byte, 1, MSG_NOSIGNAL) < 0)
+        log_error("cannot tell the process before the upgrade that this one is ready reason=\"%s\"",
+                  strerror(errno));
+    log_info("took over from another executable predecessor=%d pid=%d",
+             (int)inheritance->predecessor, (int)getpid());
+}
+
+/* The end of its line: the predecessor's master is gone, and with it what it started. */
+static void master_hear_predecessor(struct master *master)
+{
+    struct inheritance *inheritance = master->upgrade.inheritance;
+    char byte;
+    if (recv(inheritance->ready, &byte, 1, MSG_DONTWAIT) > 0)
+        return;
+    close(inheritance->ready);
+    inheritance->ready = -1;
+    master->bindings.predecessor = 0;
+    master_say(master, LINE_ALONE);
+}
+
 static void master_serves(struct master *master)
 {
     if (master->state != MASTER_STARTING)
         return;
     master->state = MASTER_SERVING;
-    if (!master->announced)
+    if (!master->announced) {
+        master_take_over(master);
         serving_announce(master->config, &master->bindings);
-    else
+    } else
         log_info("the serving process is ready again pid=%d after=%lldms", (int)master->child,
                  (long long)(clock_mono_ms() - master->started_ms));
     master->announced = true;
@@ -239,9 +292,106 @@ static void master_reload(struct master *master)
         master_refuse(master, "the serving process is not ready");
 }
 
+/* ---- a binary upgrade ---- */
+
+static void master_upgrade_failed(struct master *master, const char *why)
+{
+    struct master_upgrade *upgrade = &master->upgrade;
+    if (upgrade->ready >= 0)
+        close(upgrade->ready);
+    upgrade->ready = -1;
+    upgrade->asked = false;
+    upgrade->successor = 0;
+    log_error("the upgrade failed, this process serves on reason=\"%s\"", why);
+    notify_systemd("READY=1");
+}
+
+/* SIGUSR2: first, what does the serving process know of the servers? */
+static void master_upgrade(struct master *master)
+{
+    struct master_upgrade *upgrade = &master->upgrade;
+    bool busy = upgrade->asked || upgrade->successor > 0 || master->reload.under_way ||
+                (upgrade->inheritance && upgrade->inheritance->ready >= 0);
+    if (master->state != MASTER_SERVING || busy) {
+        log_warning("an upgrade is not possible now, nothing changed reason=\"%s\"",
+                    busy ? "a reload or another upgrade is under way" : "not serving");
+        return;
+    }
+    log_info("upgrade begins: starting the executable again");
+    notify_reloading();
+    upgrade->asked = true;
+    master_say(master, LINE_STATES);
+}
+
+static char *read_states(const struct line_message *message, size_t *len)
+{
+    struct stat info;
+    *len = 0;
+    if (message->fd_count != 1 || fstat(message->fds[0], &info) < 0 || info.st_size <= 0)
+        return NULL;
+    char *text = mem_must_alloc((size_t)info.st_size);
+    ssize_t got = pread(message->fds[0], text, (size_t)info.st_size, 0);
+    *len = got > 0 ? (size_t)got : 0;
+    return text;
+}
+
+static void master_execute(struct master *master, const struct line_message *message)
+{
+    struct master_upgrade *upgrade = &master->upgrade;
+    size_t len;
+    char *states = read_states(message, &len);
+    upgrade->asked = false;
+    pid_t pid = upgrade_start(&master->bindings, span_of(states, len), &upgrade->ready);
+    int error = errno;
+    free(states);
+    if (pid < 0) {
+        upgrade->ready = -1;
+        master_upgrade_failed(master, strerror(error));
+        return;
+    }
+    upgrade->successor = pid;
+    upgrade->deadline_ms = clock_mono_ms() + UPGRADE_WAIT_MS;
+}
+
+/* The successor serves: this one leaves. */
+static void master_hand_over(struct master *master)
+{
+    struct master_upgrade *upgrade = &master->upgrade;
+    char text[64];
+    upgrade->handed_over = true;
+    snprintf(text, sizeof(text), "MAINPID=%d", (int)upgrade->successor);
+    notify_systemd(text);
+    log_info("the upgrade is done: another executable serves, this one drains pid=%d grace=%lldms",
+             (int)upgrade->successor, (long long)master->config->process.grace_ms);
+    bindings_close_listeners(&master->bindings);
+    master->stops = 1;
+    master->deadline_ms = clock_mono_ms() + master->config->process.grace_ms + PATIENCE_MS;
+    master->state = MASTER_STOPPING;
+    snprintf(text, sizeof(text), "%d", (int)upgrade->successor);
+    if (master->line >= 0 && !line_send(master->line, LINE_LEAVE, span_str(text), NULL, 0))
+        log_warning("the serving process does not listen reason=\"%s\"", strerror(errno));
+}
+
+/* Its line says that it is ready, or that it is gone. */
+static void master_hear_successor(struct master *master)
+{
+    char byte;
+    ssize_t got = recv(master->upgrade.ready, &byte, 1, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got == 1 && byte == 'Y' && !master->upgrade.handed_over)
+        master_hand_over(master);
+    else if (!master->upgrade.handed_over)
+        master_upgrade_failed(master, "the new executable ended before it was ready");
+    if (got <= 0 && master->upgrade.ready >= 0) {
+        close(master->upgrade.ready);
+        master->upgrade.ready = -1;
+    }
+}
+
 static void master_take(struct master *master, const struct line_message *message)
 {
-    for (size_t i = 0; i < message->fd_count; i++)
+    for (size_t i = 0; i < message->fd_count && message->word != LINE_STATES; i++)
         close(message->fds[i]);
     switch (message->word) {
     case LINE_READY:
@@ -255,10 +405,22 @@ static void master_take(struct master *master, const struct line_message *messag
         if (master->reload.under_way)
             master_reload_end(master, message->word == LINE_DONE);
         return;
+    case LINE_STATES:
+        if (master->upgrade.asked)
+            master_execute(master, message);
+        for (size_t i = 0; i < message->fd_count; i++)
+            close(message->fds[i]);
+        return;
+    case LINE_ALIVE:
+        if (!master->upgrade.handed_over)
+            notify_systemd("WATCHDOG=1");
+        return;
     case LINE_STOP:
     case LINE_REOPEN:
     case LINE_PARCEL:
     case LINE_FDS:
+    case LINE_LEAVE:
+    case LINE_ALONE:
         return; // Words for the serving process.
     }
 }
@@ -356,8 +518,8 @@ static bool master_take_signals(struct master *master, int *code)
             master_say(master, LINE_REOPEN);
         } else if (signo == SIGHUP) {
             master_reload(master);
-        } else {
-            signals_unsupported(signo);
+        } else if (signo == SIGUSR2) {
+            master_upgrade(master);
         }
     }
     return false;
@@ -365,9 +527,11 @@ static bool master_take_signals(struct master *master, int *code)
 
 static int master_timeout_ms(const struct master *master)
 {
-    if (master->state != MASTER_WAITING && master->state != MASTER_STOPPING)
+    bool upgrades = master->upgrade.successor > 0 && !master->upgrade.handed_over;
+    if (master->state != MASTER_WAITING && master->state != MASTER_STOPPING && !upgrades)
         return -1;
-    int64_t left = master->deadline_ms - clock_mono_ms();
+    int64_t deadline_ms = upgrades ? master->upgrade.deadline_ms : master->deadline_ms;
+    int64_t left = deadline_ms - clock_mono_ms();
     if (left <= 0)
         return 0;
     return left < 3600000 ? (int)left : 3600000;
@@ -377,6 +541,12 @@ static int master_timeout_ms(const struct master *master)
  * -1. */
 static int master_overdue(struct master *master)
 {
+    struct master_upgrade *upgrade = &master->upgrade;
+    if (upgrade->successor > 0 && !upgrade->handed_over) {
+        kill(upgrade->successor, SIGKILL);
+        master_upgrade_failed(master, "the new executable was not ready in time");
+        return -1;
+    }
     if (master->state == MASTER_WAITING)
         return master_fork(master);
     log_error("the serving process does not stop and is killed pid=%d", (int)master->child);
@@ -390,18 +560,45 @@ static int master_loop(struct master *master, int *code)
 {
     int line = master_fork(master);
     while (line < 0) {
-        struct pollfd fds[2] = {{.fd = master->signals, .events = POLLIN},
-                                {.fd = master->line, .events = POLLIN}};
+        const struct inheritance *inheritance = master->upgrade.inheritance;
+        struct pollfd fds[4] = {
+            {.fd = master->signals, .events = POLLIN},
+            {.fd = master->line, .events = POLLIN},
+            {.fd = master->upgrade.ready, .events = POLLIN},
+            {.fd = inheritance ? inheritance->ready : -1, .events = POLLIN}};
         int timeout = master_timeout_ms(master);
-        int ready = poll(fds, 2, timeout);
+        int ready = poll(fds, 4, timeout);
         if (ready == 0 && timeout >= 0 && master_timeout_ms(master) == 0)
             line = master_overdue(master);
         if (fds[1].revents)
             master_hear(master);
+        if (fds[2].revents && master->upgrade.ready >= 0)
+            master_hear_successor(master);
+        if (fds[3].revents)
+            master_hear_predecessor(master);
         if (fds[0].revents && master_take_signals(master, code))
             return -1;
     }
     return line;
+}
+
+/* Everything anew, or out of what a predecessor left. */
+static bool master_bind(struct master *master)
+{
+    const struct config *config = master->config;
+    unsigned workers = serving_worker_count(config);
+    bool broken;
+    struct inheritance *inheritance = upgrade_inherit(&broken);
+    if (!inheritance)
+        return !broken && bindings_open(&master->bindings, config, workers);
+    master->upgrade.inheritance = inheritance;
+    sidmap_call_ourselves(inheritance->party);
+    if (!upgrade_adopt(inheritance, config, workers, &master->bindings))
+        return false;
+    master->bindings.states = inheritance->states;
+    master->bindings.predecessor = inheritance->predecessor;
+    inheritance->states = NULL;
+    return true;
 }
 
 int master_run(const struct config *config)
@@ -414,7 +611,8 @@ int master_run(const struct config *config)
         log_error("cannot take signals reason=\"%s\"", strerror(errno));
         return 2;
     }
-    if (!bindings_open(&master.bindings, config, serving_worker_count(config)))
+    master.upgrade.ready = -1;
+    if (!master_bind(&master))
         return 2;
     if (!config->process.master) {
         close(master.signals); // Control opens its own.
@@ -427,11 +625,13 @@ int master_run(const struct config *config)
     if (line >= 0) {
         code = serving_run(master.config, &master.bindings, line);
         bindings_close(&master.bindings, false);
+        inheritance_free(master.upgrade.inheritance);
         config_free(master.own_config);
         return code;
     }
     close(master.signals);
-    bindings_close(&master.bindings, true);
+    bindings_close(&master.bindings, !master.upgrade.handed_over);
+    inheritance_free(master.upgrade.inheritance);
     config_free(master.own_config);
     return code;
 }

@@ -26,7 +26,7 @@ struct info {
         idle_pct, stopping, jobs, listeners, logs_dropped, bytes_out, bytes_out_rate, started_s,
         buffers_lent, buffers_kept, buffers_mapped, buffer_bytes, buffer_mb, buffer_bytes_used,
         pool_grown, flows, tunnels, polls, sid_entries, reloads, reloads_failed, reload_ok,
-        loaded_s;
+        loaded_s, predecessor;
     char config_file[256], config_checksum[24], reload_error[512], reload_restart[512];
     char uptime[48];
     char node[65];
@@ -134,6 +134,7 @@ static const struct info_key info_keys[] = {
     {"Reload_failures", NUMBER(reloads_failed), "MCP:u32", "reloads that were refused and changed nothing"},
     {"Reload_last_ok", NUMBER(reload_ok), "MGP:u32", "0 if the last reload was refused"},
     {"Reload_last_error", TEXT(reload_error), "MGP:str", "why it was, with file, line and column"},
+    {"Predecessor_pid", NUMBER(predecessor), "SGP:u32", "after an upgrade, the master before it while it drains; else 0"},
     {"Reload_needs_restart", TEXT(reload_restart), "MGP:str", "options whose new values wait for a restart"},
 };
 // clang-format on
@@ -222,6 +223,7 @@ static void info_reload(struct info *info, const struct serving *serving)
     snprintf(info->config_file, sizeof(info->config_file), "%s", serving->config->file);
     snprintf(info->config_checksum, sizeof(info->config_checksum), "%016llx",
              (unsigned long long)serving->config->checksum);
+    info->predecessor = serving->predecessor;
     info->reload_ok = 1;
     info->loaded_s = info->started_s;
     if (status == NULL)

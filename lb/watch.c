@@ -392,7 +392,11 @@ static bool watched_new(struct watch *watch, struct server *server, struct healt
     pthread_mutex_init(&watched->addr_lock, NULL);
     if (server->config->endpoint.kind == ENDPOINT_NAME)
         return watched_name(watched);
+    if (atomic_load(&server->health) == SERVER_DOWN) // A predecessor found that out.
+        health_begin_down(health, server->index);
     health_set_addr(health, server->index, &server->addr);
+    if (atomic_load(&server->admin) == SERVER_MAINT)
+        health_pause(health, server->index, true);
     return true;
 }
 

@@ -99,7 +99,7 @@ void worker_begin_stop(struct worker *worker)
 {
     if (worker->stopping)
         return;
-    listener_close_all(worker, true);
+    listener_close_all(worker, !atomic_load(&worker->serving->handed_over));
     worker->stopping = true;
     flow_begin_stop(worker);
     atomic_store(&worker->stop_begun, true);

@@ -102,6 +102,8 @@ struct serving {
     _Atomic int64_t accept_trouble_ms; /* when a failing accept was logged last */
     _Atomic uint64_t captured; /* malformed heads seen, for `show errors` */
     _Atomic bool stopping;
+    atomic_bool handed_over; /* a successor accepts from the same sockets: see lb/upgrade */
+    int predecessor;         /* pid of the master before an upgrade, while it drains; else 0 */
     _Atomic bool moves_held; /* a Redis failover is on: no session is moved meanwhile */
     int listen_fd_count;
     /* Live traffic had trouble with this server. Control's, for any thread; cheap when repeated:
