@@ -3,7 +3,7 @@
 /* The dashboard changes servers for those who may, and refuses everybody else's forms. */
 import assert from 'node:assert/strict';
 import {Web} from './harness/web.mjs';
-import {balance, behaviour, namedSession, once, startServers} from './harness/index.mjs';
+import {balance, behaviour, eventually, handshake, namedSession, once, startServers} from './harness/index.mjs';
 
 const on = {admin: {http: '127.0.0.1:0', actions: true}, backend: {slow_start: '0s'}};
 const drain = token => ({token, backend: 'app', server: 'app1', do: 'drain'});
@@ -43,6 +43,24 @@ behaviour('actions work from our own page, and from nowhere else', {limpetOnly: 
   assert.equal((await limpet.admin.server('app', 'app1')).weight, '7');
   const {events} = await page.json('/api/v1/events');
   assert.ok(events.some(event => /dashboard/.test(event.text)), 'the timeline says who did it');
+});
+
+behaviour('sessions are moved off a server, and the page tells how far it is', {limpetOnly: true}, async (t, {workers}) => {
+  const servers = await startServers(t, 2, 4);
+  const limpet = await balance(t, servers, on, {workers});
+  const page = new Web(limpet);
+  const token = await page.token();
+  const live = await page.live();
+  for (let i = 0; i < 60; i++) await handshake(limpet.address());
+  const on1 = async () => (await page.json('/api/v1/servers')).backends[0].servers[0].sessions.all;
+  assert.equal(await on1(), 30);
+  assert.equal((await page.form('/action', {token, backend: 'app', server: 'app1', do: 'move'})).status, 303);
+  assert.match((await live.upTo(' to move')).toString(), /event: backends/);
+  assert.equal((await page.form('/action', {token, backend: 'app', server: 'app1', do: 'ready'})).status, 303);
+  await eventually('the drain is over', async () => !/ to move/.test(await page.text('/')));
+  assert.equal((await page.form('/action', {token, backend: 'app', do: 'rebalance'})).status, 303);
+  assert.equal((await page.form('/action', {token, backend: 'nobody', do: 'rebalance'})).status, 400);
+  live.close();
 });
 
 behaviour('where is this user?', {limpetOnly: true}, async (t, {workers}) => {
