@@ -25,7 +25,7 @@ enum { HISTOGRAM_BOUNDS_MAX = 16 };
 struct histogram_info {
     const char *metric; /* "queue_duration_seconds" */
     const char *help;
-    size_t bounds;                            /* how many */
+    size_t bounds;                           /* how many */
     int64_t bounds_us[HISTOGRAM_BOUNDS_MAX]; /* ascending; a value on a bound is below it */
 };
 extern const struct histogram_info histogram_table[HISTOGRAMS];
