@@ -266,7 +266,8 @@ static void control_read_signals(struct io *io, uint32_t events)
         else if (signo == SIGHUP)
             control_reload(control);
         else if (signo == SIGUSR2)
-            signals_unsupported(signo);
+            log_warning("an upgrade needs a master process, nothing changed: process.master is "
+                        "false");
     }
 }
 

@@ -31,7 +31,8 @@ static const char help[] =
     "\n"
     "FILE is " DEFAULT_FILE " unless given.\n"
     "Exit codes: 0 fine, 1 configuration or usage, 2 system.\n"
-    "Signals: SIGTERM, SIGINT stop gracefully, a second one now; SIGUSR1 reopens log files.\n";
+    "Signals: SIGTERM, SIGINT stop gracefully, a second one now; SIGHUP reloads; SIGUSR1\n"
+    "reopens log files; SIGUSR2 upgrades the executable.\n";
 
 static int usage_error(const char *problem, const char *what)
 {

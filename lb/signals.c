@@ -7,8 +7,6 @@
  */
 #include "lb/signals.h"
 
-#include "base/log.h"
-
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -31,14 +29,4 @@ int signals_next(int fd)
     struct signalfd_siginfo info;
     ssize_t got = read(fd, &info, sizeof(info));
     return got == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
-}
-
-void signals_unsupported(int signo)
-{
-    if (signo == SIGHUP)
-        log_warning("reloading is not supported by this version, nothing changed signal=SIGHUP: "
-                    "restart to apply a new configuration");
-    else
-        log_warning("a binary upgrade is not supported by this version, nothing changed "
-                    "signal=SIGUSR2: restart to run a new executable");
 }

@@ -8,7 +8,5 @@
 int signals_open(void);
 /* The next signal that came, 0: none. */
 int signals_next(int fd);
-/* Logs that a signal's meaning (reload, upgrade) is not supported by this version. */
-void signals_unsupported(int signo);
 
 #endif
