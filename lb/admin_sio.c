@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "lb/admin_command.h"
+#include "lb/sidname.h"
 
 #define SIDS_HEAD "# sid backend/server age_s expires_s open\n"
 
@@ -55,6 +56,27 @@ static struct backend *sid_backend(struct snapshot *snapshot, struct span sid, i
     return NULL;
 }
 
+static const char *state_word(const struct server *owner)
+{
+    return !owner ? "gone" : server_alive(owner) ? "alive" : "dead";
+}
+
+/* The sid itself says whose it is (sid.mode tag, prefix); nobody here has seen it. */
+static bool say_named(struct admin_caller *caller, struct span sid)
+{
+    const struct snapshot *snapshot = caller->serving->snapshot;
+    for (size_t i = 0; i < snapshot->backend_count; i++) {
+        const struct backend *backend = snapshot->backends[i];
+        struct server *owner = NULL;
+        if (sidname_owner(backend, sid, &owner) == SIDNAME_NOTHING)
+            continue;
+        text_addf(&caller->answer, "%s/%s %s by=sid\n", backend->name, owner ? owner->name : "-",
+                  state_word(owner));
+        return true;
+    }
+    return false;
+}
+
 void admin_sio_where(struct admin_caller *caller, const struct span *args, size_t count)
 {
     struct sid_found found;
@@ -67,13 +89,14 @@ void admin_sio_where(struct admin_caller *caller, const struct span *args, size_
         return;
     struct backend *backend = sid_backend(caller->serving->snapshot, args[0], now_ms, &found);
     if (!backend) {
-        admin_say(caller, SEVERITY_ERROR, "No such session.");
+        if (!say_named(caller, args[0]))
+            admin_say(caller, SEVERITY_ERROR, "No such session.");
         return;
     }
     const struct server *owner = backend_server_by_sid_id(backend, found.server_id);
-    const char *state = !owner ? "gone" : server_alive(owner) ? "alive" : "dead";
     text_addf(&caller->answer, "%s/%s %s age=%llds lifetime=%llds\n", backend->name,
-              owner ? owner->name : "-", state, (long long)((now_ms - found.created_ms) / 1000),
+              owner ? owner->name : "-", state_word(owner),
+              (long long)((now_ms - found.created_ms) / 1000),
               (long long)(found.lifetime_ms / 1000));
 }
 
