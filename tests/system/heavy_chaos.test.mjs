@@ -120,7 +120,7 @@ async function countsAddUp(front) {
     const name = `${row.pxname}/${row.svname}`;
     if (row.svname === 'BACKEND') assert.equal(sum, Number(row.stot), `${name}: each exchange has one answer`);
     else if (row.svname !== 'FRONTEND') assert.ok(sum <= Number(row.stot), `${name}: ${sum} answers of ${row.stot}`);
-    for (const [key, value] of Object.entries(row))
+    for (const [key, value] of Object.entries({...row, lastsess: ''}))
       if (/^-?\d+$/.test(value)) assert.ok(Number(value) >= 0 && Number(value) < 2 ** 45, `${name} ${key}=${value}`);
   }
 }
@@ -129,6 +129,7 @@ behaviour('nothing is left of chaos', {limpetOnly: true, timeout: (seconds + 60)
   const scene = await start(t, workers);
   const {front} = scene;
   const before = descriptors(front);
+  const serving = front.children();
   const until = performance.now() + seconds * 1000;
   const end = rage(scene);
   try {
@@ -137,6 +138,7 @@ behaviour('nothing is left of chaos', {limpetOnly: true, timeout: (seconds + 60)
   } finally {
     await end();
   }
+  assert.deepEqual(front.children(), serving, 'no process died');
   scene.bad.forEach(server => server.cut());
   await nothingIsLeft(front);
   await countsAddUp(front);
