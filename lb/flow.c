@@ -40,7 +40,8 @@ static const struct {
     [FLOW_GATHER] = {"gather",
                      MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) | MAY(ENDED),
                      END_BODY_SLOW},
-    [FLOW_QUEUE] = {"queue", MAY(IDLE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) | MAY(ENDED),
+    [FLOW_QUEUE] = {"queue",
+                    MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) | MAY(ENDED),
                     END_QUEUE_TIMEOUT},
     [FLOW_CONNECT] = {"connect",
                       MAY(IDLE) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) |
@@ -173,14 +174,14 @@ static bool flow_drains(const struct flow *flow)
 }
 
 /*
- * No further request. What the client has not sent yet is read and thrown away for a while: closing
- * a socket with unread bytes sends a reset that can overtake the answer.
+ * No further request. What the client still sends is read and thrown away until it closes, for a while:
+ * closing a socket before that sends a reset that can overtake the answer (RFC 9112 §9.6).
  */
 void flow_finish(struct flow *flow)
 {
-    bool coming = buf_len(&flow->client.in) > 0 || flow->client.readable || flow->unfinished;
     bool waiting = flow_drains(flow);
-    if (!waiting && (flow->client_eof || !coming)) {
+    bool gone = !conn_open(&flow->client) || flow->client.unwritable;
+    if (gone || (!waiting && flow->client_eof)) {
         flow_close(flow, false);
         return;
     }
