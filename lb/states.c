@@ -41,7 +41,8 @@ static bool columns_find(struct span head, int *places)
     return found == COLUMNS;
 }
 
-static void server_restore(struct server *server, uint64_t state, uint64_t weight, uint64_t configured)
+static void server_restore(struct server *server, uint64_t state, uint64_t weight,
+                           uint64_t configured)
 {
     enum server_admin admin = state & MAINT_BITS   ? SERVER_MAINT
                               : state & DRAIN_BITS ? SERVER_DRAIN
