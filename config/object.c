@@ -222,8 +222,10 @@ static const struct {
     const struct section *section;
     const char *path;
 } later[] = {
-    {&section_listen, "tls"},  {&section_listen, "accept_proxy"},
-    {&section_backend, "tls"}, {&section_backend, "handshake_rate"},
+    {&section_listen, "tls"},
+    {&section_listen, "accept_proxy"},
+    {&section_backend, "tls"},
+    {&section_backend, "handshake_rate"},
 };
 
 static bool is_for_later(const struct section *section, const char *path)
