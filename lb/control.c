@@ -106,6 +106,8 @@ void control_stop_gracefully(struct control *control, const char *why)
         drain_cut(control->drain);
         return;
     }
+    if (control->line.fd < 0)
+        notify_systemd("STOPPING=1\nSTATUS=Stopping gracefully");
     log_info("stopping gracefully reason=\"%s\" connections=%lld grace=%lldms", why,
              (long long)atomic_load(&serving->client_connections),
              (long long)serving->config->process.grace_ms);

@@ -231,7 +231,8 @@ static void master_reload_end(struct master *master, bool done)
         config_free(reload->config);
     }
     *reload = (struct master_reload){0};
-    notify_systemd("READY=1");
+    notify_systemd(done ? "READY=1\nSTATUS=Serving"
+                        : "READY=1\nSTATUS=Serving; the last reload was refused");
     if (again && master->state == MASTER_SERVING)
         master_reload(master);
 }
@@ -241,7 +242,7 @@ static void master_refuse(struct master *master, const char *why)
 {
     if (master->line < 0 || !line_send(master->line, LINE_REFUSED, span_str(why), NULL, 0))
         log_error("reload failed, nothing changed reason=\"%s\"", why);
-    notify_systemd("READY=1");
+    notify_systemd("READY=1\nSTATUS=Serving; the last reload was refused");
 }
 
 /* Reads and checks, binds what is new, hands it over: master_reload_end follows. */
@@ -359,7 +360,9 @@ static void master_hand_over(struct master *master)
     struct master_upgrade *upgrade = &master->upgrade;
     char text[64];
     upgrade->handed_over = true;
-    snprintf(text, sizeof(text), "MAINPID=%d", (int)upgrade->successor);
+    // From the process that systemd knows: the successor is the main one from here on.
+    snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1\nSTATUS=Serving",
+             (int)upgrade->successor);
     notify_systemd(text);
     log_info("the upgrade is done: another executable serves, this one drains pid=%d grace=%lldms",
              (int)upgrade->successor, (long long)master->config->process.grace_ms);
@@ -491,7 +494,7 @@ static bool master_reap(struct master *master, int *code)
 static bool master_stop(struct master *master)
 {
     master->stops++;
-    notify_systemd("STOPPING=1");
+    notify_systemd("STOPPING=1\nSTATUS=Stopping gracefully");
     bindings_close_listeners(&master->bindings);
     int64_t grace_ms = master->stops == 1 ? master->config->process.grace_ms : 0;
     master->deadline_ms = clock_mono_ms() + grace_ms + PATIENCE_MS;

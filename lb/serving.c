@@ -221,7 +221,7 @@ void serving_announce(const struct config *config, const struct bindings *bindin
     ssize_t written = write(STDERR_FILENO, text, len);
     (void)written;
     free(text);
-    notify_systemd("READY=1");
+    notify_systemd("READY=1\nSTATUS=Serving");
 }
 
 int serving_run(const struct config *config, struct bindings *bindings, int line_fd)

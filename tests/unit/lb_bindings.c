@@ -139,6 +139,39 @@ static void session_tables_are_made_as_needed(void **state)
     config_free(config);
 }
 
+static void another_configuration_shares_what_is_open(void **state)
+{
+    (void)state;
+    struct config *first = load("frontends: {f: {listen: [\"127.0.0.1:0\"], backend: b},\n"
+                                "  g: {listen: \"127.0.0.1:0\", backend: b}}\n" BACKEND);
+    struct config *second = load("frontends: {g: {listen: \"127.0.0.1:0\", backend: b},\n"
+                                 "  h: {listen: \"127.0.0.1:0\", backend: b}}\n"
+                                 "backends: {c: {servers: [\"127.0.0.1:1\"]},\n"
+                                 "  b: {servers: [\"127.0.0.1:1\"]}}\n");
+    struct bindings now, next;
+    assert_true(bindings_open(&now, first, WORKERS));
+    int kept = now.list[1].fds[0], table = now.table_fds[0];
+    unsigned id = now.list[1].id;
+    assert_true(bindings_renew(&next, &now, second));
+    assert_true(next.list[0].kept && !next.list[1].kept);
+    assert_int_equal(next.list[0].id, id);
+    assert_int_equal(next.list[0].fds[0], kept);
+    assert_int_equal(next.table_fds[2], table);
+    bindings_rollback(&next);
+    assert_true(fcntl(kept, F_GETFD) >= 0 && fcntl(table, F_GETFD) >= 0);
+
+    int gone = now.list[0].fds[0];
+    assert_true(bindings_renew(&next, &now, second));
+    bindings_commit(&now, &next);
+    assert_int_equal(now.count, 2);
+    assert_int_equal(now.list[0].fds[0], kept);
+    assert_true(fcntl(kept, F_GETFD) >= 0 && fcntl(table, F_GETFD) >= 0);
+    assert_int_equal(fcntl(gone, F_GETFD), -1);
+    bindings_close(&now, true);
+    config_free(first);
+    config_free(second);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -160,6 +193,7 @@ int main(void)
         cmocka_unit_test(unix_sockets_have_their_mode_and_go_at_the_end),
         cmocka_unit_test(a_successors_socket_stays),
         cmocka_unit_test(session_tables_are_made_as_needed),
+        cmocka_unit_test(another_configuration_shares_what_is_open),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
