@@ -84,7 +84,8 @@ void health_free(struct health *health);
 void health_begin_down(struct health *health, size_t server);
 /* Takes over what another struct health (of another configuration) knows of the same server: state,
  * counts, address, and when it was to be checked next. Does not change `old`. */
-void health_adopt(struct health *health, size_t server, const struct health *old, size_t old_server);
+void health_adopt(struct health *health, size_t server, const struct health *old,
+                  size_t old_server);
 /* Where to probe; checks of a server begin with its first address, and start over with a different
  * one. */
 void health_set_addr(struct health *health, size_t server, const struct addr *addr);

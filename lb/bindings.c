@@ -18,8 +18,8 @@
 #include "lb/sidmap.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -124,11 +124,10 @@ static bool bindings_add(struct bindings *bindings, const struct bindings *now,
 {
     const struct config_frontend *frontend = &config->frontends[index];
     struct binding *binding = &bindings->list[bindings->count++];
-    *binding = (struct binding){
-        .frontend = frontend,
-        .frontend_index = index,
-        .address = listen->opt.address,
-        .id = ++bindings->last_id};
+    *binding = (struct binding){.frontend = frontend,
+                                .frontend_index = index,
+                                .address = listen->opt.address,
+                                .id = ++bindings->last_id};
     binding->fds = mem_must_alloc(bindings->worker_count * sizeof(int));
     binding->fd_count = bindings->worker_count;
     for (unsigned i = 0; i < bindings->worker_count; i++)
@@ -356,7 +355,8 @@ static bool bindings_keep(struct bindings *next, struct bindings *now, const str
     const struct config_frontend *frontend = &config->frontends[index];
     struct binding *known = binding_find(now, frontend, listen->opt.address);
     bool any_port = listen->endpoint.addr.any.sa_family != AF_UNIX &&
-                    listen->endpoint.kind == ENDPOINT_ADDR && addr_port(&listen->endpoint.addr) == 0;
+                    listen->endpoint.kind == ENDPOINT_ADDR &&
+                    addr_port(&listen->endpoint.addr) == 0;
     if (!known && !any_port)
         known = binding_find(now, NULL, listen->opt.address);
     if (!known)
@@ -370,7 +370,8 @@ static bool bindings_keep(struct bindings *next, struct bindings *now, const str
     return true;
 }
 
-static bool renew_listeners(struct bindings *next, struct bindings *now, const struct config *config)
+static bool renew_listeners(struct bindings *next, struct bindings *now,
+                            const struct config *config)
 {
     size_t count = 0;
     for (size_t i = 0; i < config->frontend_count; i++)
@@ -405,10 +406,8 @@ static void keep_tables(struct bindings *next, const struct bindings *now)
 
 bool bindings_renew(struct bindings *next, struct bindings *now, const struct config *config)
 {
-    *next = (struct bindings){.worker_count = now->worker_count,
-                              .last_id = now->last_id,
-                              .admin_fd = -1,
-                              .http_fd = -1};
+    *next = (struct bindings){
+        .worker_count = now->worker_count, .last_id = now->last_id, .admin_fd = -1, .http_fd = -1};
     bindings_alloc_tables(next, config);
     keep_tables(next, now);
     if (renew_listeners(next, now, config) && bindings_open_tables(next, config))

@@ -17,11 +17,11 @@
 struct binding {
     const struct config_frontend *frontend;
     size_t frontend_index;
-    const char *address; /* as configured; the configuration's */
+    const char *address;            /* as configured; the configuration's */
     char *name, *inherited_address; /* lb/upgrade: while there is no configuration */
     unsigned id;      /* what the workers' listeners know it by, also after a reload */
     struct addr addr; /* as bound: port 0 has become a real one */
-    int *fds;         /* worker i's are i, i + worker_count, …; -1: closed, or taken by a worker */
+    int *fds; /* worker i's are i, i + worker_count, …; -1: closed, or taken by a worker */
     size_t fd_count;
     bool kept; /* in bindings_renew's result: the sockets are those of the bindings before */
 };
@@ -36,21 +36,21 @@ struct bound_path {
 };
 
 struct bindings {
-    char error[256]; /* why bindings_open or _renew said no */
+    char error[256];  /* why bindings_open or _renew said no */
     unsigned last_id; /* of a binding */
     struct binding *list;
     size_t count;
     unsigned worker_count;
-    int admin_fd;   /* -1: no runtime socket */
+    int admin_fd;                       /* -1: no runtime socket */
     const char *admin_path, *http_text; /* as configured */
-    int http_fd;    /* of admin.http; -1: none */
-    struct addr http_addr; /* as bound */
-    int *table_fds; /* two per backend: sids, cookies (-1: does not learn any) */
-    bool *tables_kept; /* as `kept` */
+    int http_fd;                        /* of admin.http; -1: none */
+    struct addr http_addr;              /* as bound */
+    int *table_fds;     /* two per backend: sids, cookies (-1: does not learn any) */
+    bool *tables_kept;  /* as `kept` */
     char **table_names; /* per backend */
     size_t table_count;
-    char *states;     /* lb/upgrade: of servers, from a predecessor; NULL: none */
-    int predecessor;  /* its pid while it drains, else 0 */
+    char *states;    /* lb/upgrade: of servers, from a predecessor; NULL: none */
+    int predecessor; /* its pid while it drains, else 0 */
     struct bound_path *paths;
     size_t path_count;
 };

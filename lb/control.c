@@ -56,8 +56,8 @@ struct control {
     struct moves *moves;
     struct reload *reload;
     struct heartbeat *heartbeat; /* NULL: nobody asked for it */
-    struct bindings *bindings; /* without a master: what is open */
-    struct parcel parcel;      /* on its way from the master */
+    struct bindings *bindings;   /* without a master: what is open */
+    struct parcel parcel;        /* on its way from the master */
     struct admin *admin;
     struct web *web;
     struct io line;    /* to the master; fd -1: none */
@@ -159,8 +159,8 @@ static void control_leave_to(struct control *control, const char *pid)
 {
     struct serving *serving = control->serving;
     atomic_store(&serving->handed_over, true);
-    log_info("another executable has taken over, draining pid=%s connections=%lld grace=%lldms", pid,
-             (long long)atomic_load(&serving->client_connections),
+    log_info("another executable has taken over, draining pid=%s connections=%lld grace=%lldms",
+             pid, (long long)atomic_load(&serving->client_connections),
              (long long)serving->config->process.grace_ms);
     events_add(serving, EVENT_UPGRADE, "another executable has taken over, pid %s; draining", pid);
     if (control->admin)

@@ -313,7 +313,8 @@ void flow_end_status(struct flow *flow, enum end_reason reason, uint16_t status,
         return;
     }
     bool mid_answer = x->answered;
-    bool keep = flow_keeps(flow, x, reason) && !(x->upgrade && (reason == END_DEAD_OWNER || reason == END_KICKED));
+    bool keep = flow_keeps(flow, x, reason) &&
+                !(x->upgrade && (reason == END_DEAD_OWNER || reason == END_KICKED));
     bool answered = !mid_answer && status != 0 && flow_answer(flow, reason, status, phrase, keep);
     if (x->head_kept)
         request_forget_head(x);

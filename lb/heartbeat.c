@@ -60,8 +60,8 @@ static void heartbeat_tick(struct timer *timer)
     }
 }
 
-struct heartbeat *heartbeat_new(struct serving *serving, struct loop *loop,
-                                void (*beat)(void *ctx), void *ctx)
+struct heartbeat *heartbeat_new(struct serving *serving, struct loop *loop, void (*beat)(void *ctx),
+                                void *ctx)
 {
     const char *text = getenv("WATCHDOG_USEC");
     int64_t usec = text ? strtoll(text, NULL, 10) : 0;

@@ -20,10 +20,11 @@ enum line_word {
     LINE_DONE = 'D',    /* to the master: it is in force */
     LINE_REFUSED = 'N', /* either way: it is not, and why */
 
-    LINE_STATES = 'T', /* to the serving process: what is known of servers? and the answer, a memfd */
-    LINE_LEAVE = 'U',  /* to the serving process: a successor serves; graceful stop */
+    LINE_STATES =
+        'T', /* to the serving process: what is known of servers? and the answer, a memfd */
+    LINE_LEAVE = 'U', /* to the serving process: a successor serves; graceful stop */
     LINE_ALIVE = 'W', /* to the master: control and workers turn */
-    LINE_ALONE = 'A',  /* to the serving process: the predecessor is gone */
+    LINE_ALONE = 'A', /* to the serving process: the predecessor is gone */
 };
 
 enum { LINE_TEXT_MAX = 4000, LINE_FDS_MAX = 250 /* the kernel takes 253 */ };

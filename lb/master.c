@@ -46,7 +46,7 @@ enum {
     SHORT_LIFE_MS = 1000, /* died sooner: do not start it again at once */
     BACKOFF_MIN_MS = 100,
     BACKOFF_MAX_MS = 5000,
-    PATIENCE_MS = 5000, /* beyond process.grace, and after "stop now" */
+    PATIENCE_MS = 5000,      /* beyond process.grace, and after "stop now" */
     UPGRADE_WAIT_MS = 60000, /* for a successor to be ready */
 };
 
@@ -361,8 +361,7 @@ static void master_hand_over(struct master *master)
     char text[64];
     upgrade->handed_over = true;
     // From the process that systemd knows: the successor is the main one from here on.
-    snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1\nSTATUS=Serving",
-             (int)upgrade->successor);
+    snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1\nSTATUS=Serving", (int)upgrade->successor);
     notify_systemd(text);
     log_info("the upgrade is done: another executable serves, this one drains pid=%d grace=%lldms",
              (int)upgrade->successor, (long long)master->config->process.grace_ms);
@@ -564,11 +563,10 @@ static int master_loop(struct master *master, int *code)
     int line = master_fork(master);
     while (line < 0) {
         const struct inheritance *inheritance = master->upgrade.inheritance;
-        struct pollfd fds[4] = {
-            {.fd = master->signals, .events = POLLIN},
-            {.fd = master->line, .events = POLLIN},
-            {.fd = master->upgrade.ready, .events = POLLIN},
-            {.fd = inheritance ? inheritance->ready : -1, .events = POLLIN}};
+        struct pollfd fds[4] = {{.fd = master->signals, .events = POLLIN},
+                                {.fd = master->line, .events = POLLIN},
+                                {.fd = master->upgrade.ready, .events = POLLIN},
+                                {.fd = inheritance ? inheritance->ready : -1, .events = POLLIN}};
         int timeout = master_timeout_ms(master);
         int ready = poll(fds, 4, timeout);
         if (ready == 0 && timeout >= 0 && master_timeout_ms(master) == 0)

@@ -16,11 +16,11 @@ enum { RELOAD_ERROR_MAX = 512, RELOAD_NAMES_MAX = 512 };
 
 /* For `show info`, metrics, dashboard. */
 struct reload_status {
-    uint64_t done, failed;         /* reloads */
-    int64_t loaded_wall_ms;        /* what is in force now, since when */
-    int64_t tried_wall_ms;         /* the last reload, done or failed; 0: none yet */
-    bool last_failed;              /* that one */
-    char error[RELOAD_ERROR_MAX];  /* of the last one that failed; "" once one was done since */
+    uint64_t done, failed;          /* reloads */
+    int64_t loaded_wall_ms;         /* what is in force now, since when */
+    int64_t tried_wall_ms;          /* the last reload, done or failed; 0: none yet */
+    bool last_failed;               /* that one */
+    char error[RELOAD_ERROR_MAX];   /* of the last one that failed; "" once one was done since */
     char restart[RELOAD_NAMES_MAX]; /* options whose new values wait for a restart */
 };
 

@@ -74,8 +74,8 @@ struct server {
     _Atomic int moving; /* enum move_reason: sessions are being moved away; a new one that a cookie
                            leads here goes elsewhere meanwhile */
     _Atomic int64_t sid_lifetime_ms; /* without slack, of the session it opened last; 0: none yet */
-    _Atomic bool sid_misnamed; /* sid.mode prefix: said once that its sids lack its name */
-    _Atomic int64_t changed_ms; /* wall clock of the last change of health or admin */
+    _Atomic bool sid_misnamed;       /* sid.mode prefix: said once that its sids lack its name */
+    _Atomic int64_t changed_ms;      /* wall clock of the last change of health or admin */
 
     struct addr
         addr; /* at start; later changes are mailed to the workers, which keep their own copy */
@@ -86,12 +86,12 @@ struct server {
 struct backend_home {
     char *name;
     struct sidmap *sids;
-    struct sidmap *cookies; /* made when a configuration first learns cookies; else NULL */
+    struct sidmap *cookies;          /* made when a configuration first learns cookies; else NULL */
     struct upstream_backend *locals; /* per worker */
     struct capture *bad_response;    /* the last malformed one */
     uint16_t stat_id;
-    unsigned refs;                   /* views; control's */
-    _Atomic uint64_t queued_workers; /* bit per worker that has requests waiting for it */
+    unsigned refs;                      /* views; control's */
+    _Atomic uint64_t queued_workers;    /* bit per worker that has requests waiting for it */
     _Atomic int64_t handshakes_full_us; /* when the bucket of handshake_rate is full again */
 };
 
@@ -163,7 +163,8 @@ void backend_free(struct backend *backend);
 
 struct server *backend_server(struct backend *backend,
                               struct span name); /* NULL: none of that name is configured */
-struct server *backend_server_by_sid_id(struct backend *backend, int sid_id); /* also leaving ones */
+struct server *backend_server_by_sid_id(struct backend *backend,
+                                        int sid_id); /* also leaving ones */
 struct server *backend_server_by_cookie_id(struct backend *backend, int cookie_id);
 /* Where it stands in backend->servers (>= server_count: leaving), -1: not there. */
 ptrdiff_t backend_index_of(const struct backend *backend, const struct server *server);

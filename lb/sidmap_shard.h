@@ -38,8 +38,8 @@ struct slot {
                 heap_at; /* where it is in the heap; NO_SLOT: not there, because it was seen held */
             uint32_t expires_lo; /* CLOCK_MONOTONIC ms, 40 bits (34 years) */
             uint32_t expires_hi : 8;
-            uint32_t holds_0 : 12; /* of processes that call themselves party 0 … */
-            uint32_t holds_1 : 12; /* … and 1: see sidmap_attach */
+            uint32_t holds_0 : 12;     /* of processes that call themselves party 0 … */
+            uint32_t holds_1 : 12;     /* … and 1: see sidmap_attach */
             uint32_t lifetime_ms : 22; /* with slack; at most 69 minutes */
             uint32_t server : 10;
             uint32_t created : 31; /* CLOCK_MONOTONIC, units of 1/8 s (8 years) */

@@ -25,9 +25,9 @@ struct frontend_home {
     char *name;
     struct limits *limits; /* made when a configuration first sets a rate_limit; else NULL */
     uint16_t stat_id;
-    unsigned refs;           /* views; control's */
+    unsigned refs;               /* views; control's */
     struct capture *bad_request; /* the last malformed one */
-    _Atomic int connections; /* open client connections, all workers */
+    _Atomic int connections;     /* open client connections, all workers */
     _Atomic int connections_max;
     _Atomic int max_connections; /* configured, or set since */
     atomic_bool disabled;        /* its listeners accept nobody; what is open stays */
@@ -48,27 +48,29 @@ struct frontend {
 struct snapshot_listen {
     unsigned id; /* of the binding: what a later configuration knows it by */
     size_t frontend;
-    int *fds; /* fd_count of them, for a new one, worker i's are i, i + workers, …; NULL: the workers have them */
+    int *
+        fds; /* fd_count of them, for a new one, worker i's are i, i + workers, …; NULL: the workers have them */
     size_t fd_count;
 };
 
 struct snapshot {
     const struct config *config; /* must outlive the snapshot */
-    struct config *own_config;   /* the same when it goes with the snapshot, else NULL: the caller's */
+    struct config
+        *own_config; /* the same when it goes with the snapshot, else NULL: the caller's */
     struct frontend *frontends;
     size_t frontend_count;
     struct backend **backends;
     size_t backend_count;
-    size_t stat_count;     /* counter blocks per worker that may be in use */
-    struct stat_ids *ids;  /* shared by all snapshots of a process */
+    size_t stat_count;               /* counter blocks per worker that may be in use */
+    struct stat_ids *ids;            /* shared by all snapshots of a process */
     struct snapshot_listen *listens; /* by a reload; at start the bindings say it */
     size_t listen_count;
 
     /* lb/edition */
     struct edition *editions; /* edition_count of them, one per worker */
     unsigned edition_count;
-    unsigned released;        /* workers that are done with it; control's */
-    struct snapshot *next;    /* older ones that are not free yet; control's */
+    unsigned released;     /* workers that are done with it; control's */
+    struct snapshot *next; /* older ones that are not free yet; control's */
 };
 
 enum { STAT_IDS_MAX = 32768 };

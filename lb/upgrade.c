@@ -204,8 +204,7 @@ static void inherit_table(struct bindings *bindings, struct span rest)
 {
     size_t at = bindings->table_count;
     bindings->table_count += 2;
-    bindings->table_fds = mem_must_resize(bindings->table_fds,
-                                          bindings->table_count * sizeof(int));
+    bindings->table_fds = mem_must_resize(bindings->table_fds, bindings->table_count * sizeof(int));
     bindings->table_names = mem_must_resize(bindings->table_names,
                                             (bindings->table_count / 2) * sizeof(char *));
     bindings->table_names[at / 2] = word(&rest);

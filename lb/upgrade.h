@@ -22,11 +22,11 @@ pid_t upgrade_start(const struct bindings *bindings, struct span states, int *re
 
 /* What a predecessor left, for the successor. */
 struct inheritance {
-    struct bindings bindings; /* of the configuration before */
+    struct bindings bindings;          /* of the configuration before */
     struct config_frontend *frontends; /* whom they name */
     char **addresses;                  /* where they listen */
     size_t frontend_count;
-    char *socket, *http;      /* addresses of the runtime socket and admin.http */
+    char *socket, *http; /* addresses of the runtime socket and admin.http */
     char *states;
     unsigned party; /* in the session tables */
     int ready;      /* to the predecessor's master */

@@ -38,10 +38,10 @@ struct worker_orders {
     _Atomic size_t kicks;  /* sessions to kick */
 };
 enum worker_order {
-    ORDER_STOP = 1, /* begin a graceful stop */
-    ORDER_KICK = 2, /* kick some sessions */
-    ORDER_END = 4,  /* end every flow */
-    ORDER_QUIT = 8, /* end every flow and leave the loop */
+    ORDER_STOP = 1,    /* begin a graceful stop */
+    ORDER_KICK = 2,    /* kick some sessions */
+    ORDER_END = 4,     /* end every flow */
+    ORDER_QUIT = 8,    /* end every flow and leave the loop */
     ORDER_CLEAR = 32,  /* set its counters (not gauges) to zero */
     ORDER_LISTEN = 16, /* some frontend was disabled or enabled */
 };
@@ -52,7 +52,8 @@ struct worker {
     struct serving *serving;
     struct snapshot *snapshot; /* current one: what a new exchange begins with */
     struct edition *edition;   /* of it */
-    struct counter_block *stats; /* by stat_id, STAT_IDS_MAX of them, of which few are ever touched */
+    struct counter_block
+        *stats; /* by stat_id, STAT_IDS_MAX of them, of which few are ever touched */
     struct upstream *upstream;
     struct rng rng;
     struct pool flows, exchanges, tunnels, lines, server_conns;
@@ -86,7 +87,7 @@ struct serving {
     struct worker *workers;
     unsigned worker_count;
     struct control *control;
-    struct reload *reload; /* control's */
+    struct reload *reload;                     /* control's */
     const struct reload_status *reload_status; /* lb/reload; NULL: there is none */
     struct stats_samples
         *samples;            /* lb/stats: what rates and maxima come from; control's thread only */
@@ -96,11 +97,11 @@ struct serving {
     _Atomic int64_t client_connections; /* all frontends */
     _Atomic int64_t client_connections_max;
     _Atomic int64_t max_connections;   /* client connections admitted at most */
-    int64_t hard_max_connections; /* what max_connections may be set to */
+    int64_t hard_max_connections;      /* what max_connections may be set to */
     _Atomic int64_t total_connections; /* ever accepted */
     int64_t started_wall_ms, started_ms;
     _Atomic int64_t accept_trouble_ms; /* when a failing accept was logged last */
-    _Atomic uint64_t captured; /* malformed heads seen, for `show errors` */
+    _Atomic uint64_t captured;         /* malformed heads seen, for `show errors` */
     _Atomic bool stopping;
     atomic_bool handed_over; /* a successor accepts from the same sockets: see lb/upgrade */
     int predecessor;         /* pid of the master before an upgrade, while it drains; else 0 */
@@ -154,14 +155,14 @@ void worker_settle(struct worker *worker);
 void worker_order(struct worker *worker, unsigned what, size_t kicks);
 
 /* On the worker's own thread (by letters): */
-void worker_begin_stop(struct worker *worker);   /* listeners close, flows are told */
+void worker_begin_stop(struct worker *worker); /* listeners close, flows are told */
 /* Control mailed another snapshot's edition: it is the current one from here on. */
 void worker_change_edition(struct letter *letter, void *receiver);
 /* Listeners as the current snapshot wants them: new ones open, others close. */
 void listener_change_all(struct worker *worker, struct edition *before);
 void listener_flow_gone(struct listener *listener); /* a client of it was buried */
-void listener_resume_all(struct worker *worker); /* a place became free */
-void listener_obey_all(struct worker *worker);   /* some frontend was disabled or enabled */
+void listener_resume_all(struct worker *worker);    /* a place became free */
+void listener_obey_all(struct worker *worker);      /* some frontend was disabled or enabled */
 void listener_close_all(struct worker *worker,
                         bool accept_waiting); /* the structs stay, flows point to them */
 

@@ -36,7 +36,7 @@ behaviour('a draining server keeps its sessions and gets no new ones', {limpetOn
 
 behaviour('a server in maintenance is as good as down', {limpetOnly: true}, async (t, {workers}) => {
   const servers = await startServers(t, 2, 4);
-  const front = await balance(t, servers, {}, {workers});
+  const front = await balance(t, servers, {backend: {slow_start: '0s'}}, {workers});
   const clients = await Promise.all(Array.from({length: 8}, (_, i) => connect(t, 4, front.url(), [{transports: ['websocket']}, {transports: ['polling']}][i % 2])));
   const own = clients.filter(client => client.server === 'app1');
   const others = clients.filter(client => client.server === 'app2');

@@ -130,7 +130,8 @@ static void the_limit_holds_between_threads(void **state)
     f.servers[0].opt.max_connections = 3;
     fixture_open(&f);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, take_and_leave, f.backend->servers[0]), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, take_and_leave, f.backend->servers[0]),
+                         0);
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     assert_int_equal(f.backend->servers[0]->inflight, 0);

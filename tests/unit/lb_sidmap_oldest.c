@@ -20,9 +20,9 @@ static int64_t bind_many(struct sidmap *map, int server, int count, int64_t now_
     for (int i = 0; i < count; i++) {
         int n = snprintf(sid, sizeof(sid), "s%d-%d", server, i);
         int64_t age_ms = (int64_t)(i * 7919 % count) * 125;
-        assert_int_equal(sidmap_bind(map, span_of(sid, (size_t)n), server, LIFETIME_MS,
-                                     now_ms - age_ms),
-                         SID_BOUND);
+        assert_int_equal(
+            sidmap_bind(map, span_of(sid, (size_t)n), server, LIFETIME_MS, now_ms - age_ms),
+            SID_BOUND);
     }
     return (int64_t)(count - 1) * 125;
 }
