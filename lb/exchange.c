@@ -369,7 +369,6 @@ void exchange_end(struct exchange *x, enum end_reason reason, bool reuse)
         sidmap_drop(x->backend->sids, &x->hold);
     else if (x->hold.held)
         sidmap_release(x->backend->sids, &x->hold, flow->worker->loop.now_ms);
-    flow->unfinished = !x->request.done;
     flow_count(flow, COUNTER_EXCHANGES_NOW, -1); /* its server's share went with exchange_leave */
     exchange_free(x);
 }

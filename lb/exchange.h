@@ -189,7 +189,6 @@ struct flow {
     enum end_reason on_deadline;
     bool first : 1; /* no request yet */
     bool client_eof : 1;
-    bool unfinished : 1;    /* the last request ended before all of it had come */
     bool counted_limit : 1; /* in the per-address table */
     bool running : 1;       /* inside its own processing: do not recurse */
 };

@@ -120,3 +120,19 @@ once('a HTTP/1.0 client gets a body of unknown length up to the end of the conne
   assert.equal((await conn.rest()).toString(), 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello world');
   assert.equal(server.requests[0].raw.toString().split('\r\n')[0], 'GET / HTTP/1.1');
 });
+
+once('what is sent behind the last answer does not take it away', {limpetOnly: true}, async t => {
+  const limpet = await front(t, await recorder(t, () => ok('x'.repeat(50_000))));
+  for (const head of ['GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 'GET / HTTP/1.0\r\nHost: a\r\n\r\n']) {
+    for (let i = 0; i < 10; i++) {
+      const conn = await RawConn.open(limpet.port());
+      conn.socket.pause();
+      await conn.drip(`${head}GET /never HTTP/1.1\r\nHost: a\r\n\r\n`);
+      conn.socket.resume();
+      assert.equal((await conn.response()).body.length, 50_000);
+      assert.equal((await conn.rest()).length, 0);
+      assert.equal(conn.reset, false);
+      conn.close();
+    }
+  }
+});
