@@ -9,8 +9,9 @@
 // LIMPET_TEST_SEED repeats a run, LIMPET_TEST_CHAOS_S sets its length.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import path from 'node:path';
 import {Dice, badClient, badServer} from './harness/chaos.mjs';
-import {RawConn, behaviour, eventually, exited, inTime, ms, readRequest, startLimpet, startRawServer} from './harness/index.mjs';
+import {RawConn, behaviour, eventually, exited, inTime, ms, readRequest, startLimpet, startRawServer, tempDir} from './harness/index.mjs';
 
 const seed = Number(process.env.LIMPET_TEST_SEED || Date.now() % 1000000);
 const seconds = Number(process.env.LIMPET_TEST_CHAOS_S || (process.env.LIMPET_TEST_FULL ? 120 : 10));
@@ -22,9 +23,10 @@ const descriptors = front => pids(front).reduce((sum, pid) => sum + fs.readdirSy
 
 async function start(t, workers, grace = '2s') {
   const dice = new Dice(seed + workers);
-  console.log(`# seed ${seed}, workers ${workers}, ${seconds} s`);
+  console.log(`seed ${seed}, workers ${workers}, ${seconds} s`);
   const sids = [];
-  const bad = await Promise.all(Array.from({length: 4}, () => badServer(t, dice, sids)));
+  const dir = tempDir(t);
+  const bad = await Promise.all(Array.from({length: 4}, (_, i) => badServer(t, dice, sids, i === 3 ? path.join(dir, 's.sock') : undefined)));
   const good = await Promise.all(Array.from({length: 2}, () => startRawServer(t, async conn => {
     while (!conn.over) {
       const request = await readRequest(conn, {within: 3600000});
@@ -46,7 +48,10 @@ async function start(t, workers, grace = '2s') {
       app: {
         servers: Object.fromEntries(bad.map((each, i) => [`app${i + 1}`, {address: each.address, max_connections: 6 + 2 * i}])),
         sid: {max_entries: 1000},
-        health: {interval: '400ms', timeout: '200ms', rise: 1, fall: 3, passive: {max_fails: 5, fail_timeout: '300ms'}},
+        health: {on_down: dice.one(['close', 'keep']), interval: '400ms', timeout: '200ms', rise: 1, fall: 3, passive: {max_fails: 5, fail_timeout: '300ms'}},
+        ...dice.one([{balance: 'leastconn'}, {balance: 'roundrobin'}, {balance: 'random'}, {balance: 'source'}, {balance: 'hash', hash_on: 'path'}]),
+        retries: dice.below(4),
+        sticky: dice.one([['sid'], ['sid', 'cookie'], ['cookie', 'sid', 'source']]), cookie: {name: 'io', mode: dice.one(['learn', 'insert', 'prefix', 'rewrite'])},
         timeouts: {connect: '200ms', response: '500ms', queue: '150ms', tunnel: '700ms', idle: '300ms'},
         slow_start: '500ms',
       },
@@ -84,10 +89,10 @@ async function goodClient(front, until) {
   let asked = 0;
   let conn = await RawConn.open(front.address('good'));
   while (performance.now() < until) {
-    const path = `/${asked++}`;
-    const answer = await conn.ask('GET', path, {within: 5000});
+    const where = `/${asked++}`;
+    const answer = await conn.ask('GET', where, {within: 5000});
     assert.equal(answer.status, 200);
-    assert.equal(answer.text, path);
+    assert.equal(answer.text, where);
     if (asked % 50 === 0) {
       conn.close();
       conn = await RawConn.open(front.address('good'));

@@ -82,10 +82,10 @@ function chunked(dice, bytes, {last = '0\r\n\r\n'} = {}) {
   return Buffer.concat([...parts, Buffer.from(last)]);
 }
 
-/* Ends a socket in one of the ways in which sockets end. Node cannot reset one that it shuts down. */
+/* Ends a socket in one of the ways in which sockets end. Node resets TCP only, and not while it shuts down. */
 function leave(dice, socket) {
   const how = dice.below(4);
-  if (how === 0 && !socket.connecting && socket.writable) socket.resetAndDestroy();
+  if (how === 0 && !socket.connecting && socket.writable && socket.remotePort) socket.resetAndDestroy();
   else if (how <= 1) socket.destroy();
   else socket.end();
   if (how === 3) setTimeout(() => socket.destroy(), dice.below(400));
@@ -184,8 +184,8 @@ async function serve(dice, socket, sids) {
   return undefined;
 }
 
-/* A server that misbehaves, and goes down and up again while `state.on`. */
-export async function badServer(t, dice, sids) {
+/* A server that misbehaves, on a unix socket when there is a path; down() takes it down and up again. */
+export async function badServer(t, dice, sids, path) {
   const sockets = new Set();
   const server = net.createServer({allowHalfOpen: true}, socket => {
     sockets.add(tame(socket));
@@ -194,7 +194,7 @@ export async function badServer(t, dice, sids) {
   });
   const listen = port => new Promise((resolve, reject) => {
     server.removeAllListeners('error').once('error', reject);
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(path ? {path} : {port, host: '127.0.0.1'}, resolve);
   });
   await listen(0);
   const {port} = server.address();
@@ -211,7 +211,7 @@ export async function badServer(t, dice, sids) {
     await pause(100 + dice.below(900));
     if (!server.gone) await listen(port).catch(() => {});
   }
-  return {address: `127.0.0.1:${port}`, down, cut, close: () => (server.gone = true, close())};
+  return {address: path ? `unix:${path}` : `127.0.0.1:${port}`, down, cut, close: () => (server.gone = true, close())};
 }
 
 /* ---- clients ------------------------------------------------------------------------------------- */
