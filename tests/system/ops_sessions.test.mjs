@@ -3,7 +3,7 @@
 // What is there now: client connections and sessions, looked at and ended; and that looking on, however
 // slowly, holds nobody up.
 import assert from 'node:assert/strict';
-import {RawConn, ask, balance, behaviour, connect, eventually, startServers} from './harness/index.mjs';
+import {RawConn, ask, balance, behaviour, connect, eventually, ms, startServers} from './harness/index.mjs';
 
 behaviour('sessions are listed, found and ended', {limpetOnly: true}, async (t, {workers}) => {
   const servers = await startServers(t, 2, 4);
@@ -60,13 +60,14 @@ behaviour('readers that read nothing hold up nobody', {limpetOnly: true}, async 
   await Promise.all(Array.from({length: 10}, () => connect(t, 4, front.url(), {transports: ['websocket']})));
   const silent = await Promise.all(Array.from({length: 20}, () => RawConn.open(front.admin.path)));
   for (const conn of silent) conn.send(`set timeout cli 30;${'show sess all;show stat json;show info json;show sess;'.repeat(100)}\n`);
-  let longest = 0;
+  const took = [];
   for (let i = 0; i < 100; i++) {
     const at = performance.now();
     assert.equal((await ask(front.address(), 'GET', '/who')).status, 200);
-    longest = Math.max(longest, performance.now() - at);
+    took.push(performance.now() - at);
   }
-  assert.ok(longest < 1500, `${longest} ms`);
+  took.sort((a, b) => a - b);
+  assert.ok(took[89] < ms(500) && took[99] < ms(5000), `nine of ten within ${took[89]} ms, all within ${took[99]} ms`);
   assert.equal(await front.admin.command('show version').then(text => text.length > 0), true);
   for (const conn of silent) conn.close();
 });
