@@ -39,16 +39,6 @@ once('an answer that nobody asked for, on an idle connection', {limpetOnly: true
   assert.equal(server.conns.length, 2);
 });
 
-once('an answer on a fresh connection before anything was asked', {limpetOnly: true}, async t => {
-  const server = await recorder(t, () => ok(), {onConn: conn => conn.send(evil)});
-  const limpet = await front(t, server);
-  for (let i = 0; i < 20; i++) {
-    const response = await ask(limpet.port(), 'POST', '/', {body: 'x'});
-    assert.notEqual(response.text, 'ok', 'then it is not the answer to the next one');
-  }
-  assert.ok(server.conns.every(conn => conn.requests.length <= 1), 'none of those connections was used again');
-});
-
 once('a server that ends its side right behind an answer, without saying so', {limpetOnly: true}, async t => {
   const server = await recorder(t, (request, conn) => {
     conn.send(ok()).finish();

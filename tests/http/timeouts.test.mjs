@@ -3,7 +3,7 @@
 // a least rate), a server's connection, answer and body, and a client that takes nothing.
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
-import {RawConn, ask, atEnd, eventually, exited, front, ok, once, recorder, recorders, track} from './lib.mjs';
+import {RawConn, ask, atEnd, eventually, exited, front, ms, ok, once, recorder, recorders, track} from './lib.mjs';
 
 /* Milliseconds until the peer closes, and what it said. */
 async function lasts(conn, within = 5000) {
@@ -12,7 +12,7 @@ async function lasts(conn, within = 5000) {
   return {took: performance.now() - began, text};
 }
 
-const about = (took, want) => assert.ok(took > want * 0.85 && took < want * 1.5 + 400, `${Math.round(took)} ms instead of ${want}`);
+const about = (took, want) => assert.ok(took > want * 0.85 && took < want * 1.5 + ms(400), `${Math.round(took)} ms instead of ${want}`);
 
 /* Sends `piece` every `every` ms until the peer is gone. */
 function drip(conn, piece, every) {
@@ -133,7 +133,9 @@ once('a client that takes nothing is cut off', {limpetOnly: true}, async t => {
   await eventually('the request is there', () => server.requests.length === 1);
   const began = performance.now();
   await eventually('it is over', async () => await limpet.admin.num('Flows') === 0);
-  about(performance.now() - began, 500);
+  // What the kernel's buffers took at first counts as progress, so its time may run twice.
+  const took = performance.now() - began;
+  assert.ok(took > 450 && took < 2 * 500 + ms(500), `${took} ms`);
   conn.close();
 });
 

@@ -15,7 +15,7 @@ async function open(t, workers, over = {}) {
   const client = await RawConn.open(limpet.port());
   client.send(upgradeRequest());
   assert.equal((await client.response()).status, 101);
-  const end = server.conns[0];
+  const end = server.requests[0].conn;
   end.data = Buffer.alloc(0);
   return {client, end, limpet};
 }
