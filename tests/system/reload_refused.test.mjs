@@ -30,7 +30,7 @@ behaviour('a broken file', {limpetOnly: true}, async (t, {workers}) => {
   assert.equal(info.Reload_last_ok, '0');
   assert.match(info.Reload_last_error, new RegExp(`limpet.yaml:${line}:1: `));
   assert.equal(info.Config_checksum, before.Config_checksum);
-  assert.equal(front.lines(/reload failed, nothing changed/).length, 2);
+  await eventually('both are in the log', () => front.lines(/reload failed, nothing changed/).length === 2);
   assert.match(await front.admin.command('show events'), /reload failed/);
   assert.equal((await kept.ask('GET', '/who')).status, 200);
   fs.writeFileSync(front.file, text);
