@@ -494,6 +494,14 @@ static enum end_reason gone_reason(const struct flow *flow)
     return END_CLIENT_IDLE;
 }
 
+/* Is it certain that the rest of the body will not come? What waits in `in` may be all of it, until
+ * request_relay has looked. */
+static bool request_incomplete(const struct exchange *x)
+{
+    size_t own = x->head_kept ? (size_t)x->head_bytes + x->body_bytes : 0;
+    return !x->request.done && buf_len(&x->flow->client.in) <= own;
+}
+
 /*
  * The client sends no more. A half-closed request that is complete is still answered; a held poll
  * is given up at once, so that the server notices that its client is gone.
@@ -515,7 +523,7 @@ static void client_eof(struct conn *client)
     case FLOW_QUEUE:
     case FLOW_CONNECT:
     case FLOW_RELAY:
-        if (x->held_poll || !x->request.done)
+        if (x->held_poll || request_incomplete(x))
             flow_end_status(flow, gone_reason(flow), 0, NULL);
         return;
     case FLOW_TUNNEL:

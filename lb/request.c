@@ -199,6 +199,12 @@ static bool shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
+/* Lacks this server only (ports towards it, room in its backlog): another may do. */
+static bool shortage_there(int error)
+{
+    return error == EADDRNOTAVAIL || error == EAGAIN;
+}
+
 static void request_connect(struct exchange *x)
 {
     struct flow *flow = x->flow;
@@ -211,7 +217,7 @@ static void request_connect(struct exchange *x)
         int error = errno;
         if (error == ECONNREFUSED || error == ENOENT)
             exchange_report(x, HEALTH_EVENT_REFUSED);
-        if (shortage(error))
+        if (shortage(error) || (x->owned && shortage_there(error)))
             flow_end(flow, END_NO_MEMORY);
         else
             request_failed(x, END_CONNECT_FAILED);

@@ -237,6 +237,10 @@ void request_relay(struct exchange *x)
         request_await_response(x);
         return;
     }
+    if (flow->client_eof) {
+        flow_end_status(flow, END_CLIENT_GONE_BODY, 0, NULL);
+        return;
+    }
     body_deadline(x);
     conn_resume(client);
 }
