@@ -21,7 +21,8 @@ struct exchange *exchange_new(struct flow *flow)
         return NULL;
     struct loop *loop = &worker->loop;
     x->flow = flow;
-    x->edition = edition_hold(worker->edition);
+    struct edition *of_gone = flow->listener->needs; // Where its frontend's routes lead.
+    x->edition = edition_hold(of_gone ? of_gone : worker->edition);
     x->frontend = flow->listener->frontend;
     x->client = flow->peer;
     x->method = METHOD_OTHER;

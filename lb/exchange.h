@@ -257,6 +257,8 @@ void request_read(struct flow *flow);    /* bytes came in IDLE or HEAD */
 void request_choose(struct exchange *x); /* owner or balance; then connect, or wait */
 /* A place may be free for this one that waits. False: it stays in the queue. */
 bool request_leave_queue(struct exchange *x);
+/* Waits for some places only, not for those of a server that it failed at or does not know. */
+bool request_is_picky(const struct exchange *x);
 /* The try failed; another one if that can lose nothing, else the end. */
 void request_failed(struct exchange *x, enum end_reason reason);
 /* Fills worker->head and worker->eio again from the head that is kept. */

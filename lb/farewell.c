@@ -24,6 +24,7 @@ struct farewell {
     struct worker *worker;
     struct server_conn *post;
     struct server_conn *get; /* NULL: there is none */
+    struct edition *edition; /* held, for its server's sake */
     struct timer timer;
     struct grave grave;
     size_t len;
@@ -44,6 +45,7 @@ static void farewell_over(struct farewell *farewell)
     upstream_close(farewell->post);
     if (farewell->get)
         upstream_close(farewell->get);
+    edition_drop(farewell->edition);
     loop_bury(&worker->loop, &farewell->grave);
 }
 
@@ -165,6 +167,7 @@ void farewell_send(struct exchange *x)
     if (!farewell)
         return;
     struct worker *worker = x->flow->worker;
+    farewell->edition = edition_hold(x->edition);
     list_push_back(&worker->farewells, &farewell->node);
     worker->farewell_count++;
     loop_timer_start(&worker->loop, &farewell->timer, WAIT_MS);

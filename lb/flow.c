@@ -207,7 +207,7 @@ void flow_next(struct flow *flow)
 {
     struct exchange *x = flow->exchange;
     assert(!x);
-    bool last = flow->client_eof || flow->worker->stopping;
+    bool last = flow->client_eof || flow_leaves(flow);
     if (last && buf_len(&flow->client.in) == 0) {
         flow_finish(flow);
         return;
@@ -429,7 +429,7 @@ static void client_bytes(struct conn *client)
 /* The answer is out: now the client is waited for. */
 static void idle_drained(struct flow *flow)
 {
-    if (flow->worker->stopping && buf_len(&flow->client.in) == 0) {
+    if (flow_leaves(flow) && buf_len(&flow->client.in) == 0) {
         flow_finish(flow);
         return;
     }

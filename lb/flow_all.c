@@ -14,19 +14,24 @@
 
 enum { FIRST_MS = 500 }; /* for the first request of a connection, once a stop has begun */
 
+/* Ends its connection if it is idle; else its next answer will. */
+static void flow_let_go(struct flow *flow)
+{
+    if (flow->state != FLOW_IDLE || flow->client.blocked || buf_len(&flow->client.in) > 0)
+        return;
+    // Who has just connected has most likely sent a request, which is on its way to us.
+    if (flow->first)
+        flow_deadline(flow, FIRST_MS, END_CLIENT_IDLE);
+    else
+        flow_close(flow, false);
+}
+
 void flow_begin_stop(struct worker *worker)
 {
     upstream_close_idle(worker, NULL);
     list_each_safe(node, &worker->flow_list)
     {
-        struct flow *flow = container_of(node, struct flow, node);
-        if (flow->state != FLOW_IDLE || flow->client.blocked || buf_len(&flow->client.in) > 0)
-            continue;
-        // Who has just connected has most likely sent a request, which is on its way to us.
-        if (flow->first)
-            flow_deadline(flow, FIRST_MS, END_CLIENT_IDLE);
-        else
-            flow_close(flow, false);
+        flow_let_go(container_of(node, struct flow, node));
     }
 }
 
@@ -49,8 +54,8 @@ void flow_change_edition(struct worker *worker, struct edition *before, bool ser
         struct flow *flow = container_of(node, struct flow, node);
         if (flow->tunnel)
             tunnel_outlive(flow->tunnel, before);
-        else if (flow->listener->gone && flow->state == FLOW_IDLE && !flow->client.blocked)
-            flow_close(flow, false);
+        else if (flow->listener->gone)
+            flow_let_go(flow);
     }
 }
 
@@ -237,14 +242,14 @@ void flow_server_maint(struct worker *worker, struct server *server)
     }
 }
 
-/* One that failed at a server waits for the others: that it has to stay says nothing of those behind it. */
+/* That a picky one has to stay says nothing of those behind it. */
 bool flow_place_free(struct worker *worker, const struct backend_home *home)
 {
     struct list *node = upstream_queue_first(worker, home);
     while (node) {
         struct exchange *x = container_of(node, struct exchange, queue_node);
         struct list *next = upstream_queue_next(worker, home, node);
-        bool picky = x->tried_count > 0;
+        bool picky = request_is_picky(x);
         if (!request_leave_queue(x) && !picky)
             return false;
         node = next;

@@ -338,6 +338,16 @@ static void listener_hand_over(struct listener *listener, const struct snapshot_
     listener_open(worker, listen, fd);
 }
 
+/* Its frontend is configured again, if it was gone. */
+static void listener_come_back(struct listener *listener)
+{
+    if (!listener->gone)
+        return;
+    listener->gone = false;
+    edition_drop(listener->needs);
+    listener->needs = NULL;
+}
+
 static void listener_change(struct listener *listener, struct edition *before)
 {
     const struct snapshot *snapshot = listener->worker->snapshot;
@@ -351,6 +361,7 @@ static void listener_change(struct listener *listener, struct edition *before)
         listener_free(listener);
     } else if (frontend) {
         listener->frontend = frontend;
+        listener_come_back(listener);
     } else if (!listener->gone) {
         listener->gone = true;
         listener->needs = edition_hold(before);

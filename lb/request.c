@@ -139,7 +139,7 @@ static bool request_admit(struct exchange *x)
         flow_end(flow, END_NO_ROUTE);
         return false;
     }
-    x->backend = worker->snapshot->backends[index];
+    x->backend = x->edition->snapshot->backends[index];
     counter_add(worker_stats(worker, x->backend->stat_id), COUNTER_EXCHANGES, 1);
     counter_add(worker_stats(worker, x->backend->stat_id), COUNTER_EXCHANGES_NOW, 1);
     flow_count(flow, COUNTER_REQUESTS, 1);
@@ -293,11 +293,16 @@ bool request_leave_queue(struct exchange *x)
     return true;
 }
 
-/* Has somebody waited longer for any place? One that failed somewhere waits for some places only. */
+bool request_is_picky(const struct exchange *x)
+{
+    return x->tried_count > 0 || x->edition != x->flow->worker->edition;
+}
+
+/* Has somebody waited longer for any place? */
 static bool others_wait_for(const struct exchange *x)
 {
     struct list *first = upstream_queue_first(x->flow->worker, x->backend->home);
-    return first && container_of(first, struct exchange, queue_node)->tried_count == 0;
+    return first && !request_is_picky(container_of(first, struct exchange, queue_node));
 }
 
 static void request_balance(struct exchange *x)
