@@ -248,8 +248,9 @@ void response_drained(struct exchange *x)
     if (!x->up)
         return;
     conn_resume(&x->up->conn);
-    if (x->answered)
-        flow_deadline(x->flow, x->backend->config->opt.timeout_response_ms, END_RESPONSE_STALLED);
+    if (x->answered || x->held_back)
+        flow_deadline(x->flow, x->backend->config->opt.timeout_response_ms,
+                      x->answered ? END_RESPONSE_STALLED : END_RESPONSE_TIMEOUT);
 }
 
 /* ---- the head ---- */

@@ -303,7 +303,9 @@ void tunnel_start(struct exchange *x)
     conn_resume(&flow->client); /* bytes that came behind the request */
     if (buf_len(&flow->client.in) > 0)
         tunnel_client_bytes(tunnel);
-    if (flow->state == FLOW_TUNNEL && tunnel->client_eof)
+    if (flow->state != FLOW_TUNNEL)
+        return;
+    if (tunnel->client_eof)
         tunnel_client_eof(tunnel);
     else if (sidmap_marked(tunnel_backend(tunnel)->sids, &tunnel->hold))
         tunnel_kick(tunnel, server_moving(tunnel->server));
