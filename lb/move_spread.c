@@ -16,7 +16,8 @@ static int64_t weight_of(const struct server *server)
 /* Does it take part? */
 static bool shares(const struct server *server)
 {
-    return server_usable(server) && !server->config->opt.backup;
+    bool leaves = server->config == NULL; // It is no longer configured.
+    return !leaves && server_usable(server) && !server->config->opt.backup;
 }
 
 /* Are weights still growing? Then what is balanced now will not be in a moment. */
