@@ -338,16 +338,6 @@ static void listener_hand_over(struct listener *listener, const struct snapshot_
     listener_open(worker, listen, fd);
 }
 
-/* Its frontend is configured again, if it was gone. */
-static void listener_come_back(struct listener *listener)
-{
-    if (!listener->gone)
-        return;
-    listener->gone = false;
-    edition_drop(listener->needs);
-    listener->needs = NULL;
-}
-
 static void listener_change(struct listener *listener, struct edition *before)
 {
     const struct snapshot *snapshot = listener->worker->snapshot;
@@ -359,10 +349,9 @@ static void listener_change(struct listener *listener, struct edition *before)
         listener_hand_over(listener, listen);
     if (listener->io.fd < 0 && listener->flows == 0) {
         listener_free(listener);
-    } else if (frontend) {
+    } else if (frontend && frontend->home == listener->frontend->home) {
         listener->frontend = frontend;
-        listener_come_back(listener);
-    } else if (!listener->gone) {
+    } else if (!listener->gone) { // One that was gone and comes back is another one.
         listener->gone = true;
         listener->needs = edition_hold(before);
     }

@@ -5,7 +5,7 @@
 // from a server that the reload brought; the closing of a moved poll outlives its server.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import {RawConn, ask, behaviour, eventually, handshake, merge, ms, pollPath, readRequest, startLimpet, startRawServer, toYaml} from './harness/index.mjs';
+import {RawConn, ask, behaviour, eventually, freePort, handshake, merge, ms, pollPath, readRequest, startLimpet, startRawServer, toYaml} from './harness/index.mjs';
 
 const answer = text => `HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
 
@@ -58,7 +58,8 @@ behaviour('half a request at a frontend that goes and comes back', {limpetOnly: 
   const names = ['a', 'b', 'c', 'd', 'e'];
   const servers = await Promise.all(names.map(name => named(t, name)));
   const backends = Object.fromEntries(names.map((name, i) => [name, {servers: [servers[i].address], health: unchecked}]));
-  const frontends = {main: {listen: '127.0.0.1:0', backend: 'a'}, old: {listen: '127.0.0.1:0', backend: 'e'}};
+  const address = `127.0.0.1:${await freePort()}`;
+  const frontends = {main: {listen: '127.0.0.1:0', backend: 'a'}, old: {listen: address, backend: 'e'}};
   const {front, reload} = await start(t, workers, {frontends, backends});
   const half = await RawConn.open(front.address('old'));
   half.send('GET /one HTTP/1.1\r\nHo');
@@ -67,10 +68,12 @@ behaviour('half a request at a frontend that goes and comes back', {limpetOnly: 
   await reload({frontends: {old: {...frontends.old, backend: 'b'}, main: frontends.main}, backends: {a: backends.a, b: backends.b}});
   half.send('st: x\r\n\r\n');
   const answered = await half.response();
-  assert.deepEqual([answered.status, answered.text, answered.header('connection')], [200, 'b', undefined]);
-  assert.equal((await half.ask('GET', '/two')).text, 'b');
+  assert.deepEqual([answered.status, answered.text, answered.header('connection')], [200, 'e', 'close']);
+  assert.equal((await ask(address, 'GET', '/two')).text, 'b');
   half.close();
   await eventually('it is gone', async () => (await front.admin.num('Flows')) === 0);
+  const row = await front.admin.server('old', 'FRONTEND');
+  assert.deepEqual([row.scur, row.conn_tot, row.req_tot], ['0', '1', '1'], 'counts of the one that came back');
 });
 
 behaviour('a queue, and a server that a reload brings', {limpetOnly: true}, async (t, {workers}) => {
