@@ -29,7 +29,8 @@ struct place {
 struct failover {
     char id[FAILOVER_ID_MAX]; /* "mymaster:1:7", the JSON's "id" */
     char master[FAILOVER_NAME_MAX];
-    uint64_t generation, epoch; /* of the failover; during hold: the epoch that is expected (last + 1),
+    uint64_t generation,
+        epoch; /* of the failover; during hold: the epoch that is expected (last + 1),
                                    `sub` may come with a higher one */
     struct place old_place, new_place;
     char run_id[FAILOVER_RUN_ID_MAX]; /* of the new master, by its own INFO; "" until known */
