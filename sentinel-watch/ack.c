@@ -236,7 +236,14 @@ static bool skip_value(struct reader *in, int depth)
 
 /* ---- the answer ---------------------------------------------------------------------------- */
 
-enum member { MEMBER_ID, MEMBER_PHASE, MEMBER_CONNECTED, MEMBER_ROLE, MEMBER_RUN_ID, MEMBER_QUEUED };
+enum member {
+    MEMBER_ID,
+    MEMBER_PHASE,
+    MEMBER_CONNECTED,
+    MEMBER_ROLE,
+    MEMBER_RUN_ID,
+    MEMBER_QUEUED
+};
 
 struct answer {
     struct ack *ack;

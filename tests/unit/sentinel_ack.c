@@ -30,9 +30,10 @@ static const char *parse(const char *text)
 static void reads_a_whole_answer(void **state)
 {
     (void)state;
-    assert_null(parse(" {\"id\":\"my:master:2:71\", \"phase\":\"pub\",\r\n\"connected_to\":\"127.0.0.1:6380\","
-                      "\"role\":\"master\",\"run_id\":\"0123456789012345678901234567890123456789\","
-                      "\"queued\":12}\n"));
+    assert_null(parse(
+        " {\"id\":\"my:master:2:71\", \"phase\":\"pub\",\r\n\"connected_to\":\"127.0.0.1:6380\","
+        "\"role\":\"master\",\"run_id\":\"0123456789012345678901234567890123456789\","
+        "\"queued\":12}\n"));
     assert_string_equal(ack.master, "my:master");
     assert_int_equal(ack.generation, 2);
     assert_int_equal(ack.epoch, 71);
@@ -69,7 +70,8 @@ static void passes_over_what_it_does_not_know(void **state)
 static void decodes_escapes(void **state)
 {
     (void)state;
-    assert_null(parse("{\"\\u0069d\":\"m\\/x:1:7\",\"phase\":\"s\\u0075b\",\"role\":\"\\ud83d\\ude00\\n\"}"));
+    assert_null(parse(
+        "{\"\\u0069d\":\"m\\/x:1:7\",\"phase\":\"s\\u0075b\",\"role\":\"\\ud83d\\ude00\\n\"}"));
     assert_string_equal(ack.master, "m/x");
     assert_string_equal(ack.role, "\xf0\x9f\x98\x80\n");
     assert_null(parse("{" BASE ",\"role\":\"\\u00e9\\u20ac\"}"));
