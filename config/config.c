@@ -14,6 +14,7 @@
 #include "base/rand.h"
 #include "base/tag.h"
 #include "config/check.h"
+#include "config/sentinel.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ enum { LISTENS_MAX = 256 };
 struct reading {
     struct diag *diag;
     struct config *config;
+    enum config_reader reader;
     const struct node *defaults;             /* NULL: none */
     const struct node *listens[LISTENS_MAX]; /* the values, in the order of all listens */
     const struct endpoint *endpoints[LISTENS_MAX];
@@ -424,6 +426,38 @@ static const struct node *get_named(struct reading *reading, const struct node *
     return map;
 }
 
+static void read_backends(struct reading *reading, const struct node *backends)
+{
+    struct config *config = reading->config;
+    if (!backends)
+        return;
+    config->backends = mem_must_alloc((backends->count + 1) * sizeof *config->backends);
+    read_named(reading, backends, "backend", read_backend);
+}
+
+static void read_for_limpet(struct reading *reading, const struct node *root)
+{
+    struct config *config = reading->config;
+    struct object object;
+    read_section(reading, root, &section_admin, &object, &config->admin);
+    check_admin(&object, &config->admin, &config->admin_http);
+    read_defaults(reading, root);
+    read_backends(reading, get_named(reading, root, "backends"));
+    const struct node *frontends = get_named(reading, root, "frontends");
+    if (!frontends)
+        return;
+    config->frontends = mem_must_alloc((frontends->count + 1) * sizeof *config->frontends);
+    read_named(reading, frontends, "frontend", read_frontend);
+}
+
+static void read_for_sentinel_watch(struct reading *reading, const struct node *root)
+{
+    read_defaults(reading, root);
+    read_backends(reading, get_map(reading, root, "backends"));
+    if (!node_get(root, "sentinel"))
+        diag_at(reading->diag, root, "'sentinel' is missing");
+}
+
 static void read_file(struct reading *reading, const struct node *root)
 {
     struct config *config = reading->config;
@@ -431,41 +465,36 @@ static void read_file(struct reading *reading, const struct node *root)
     check_top_keys(reading, root);
     read_version(reading, root);
     read_section(reading, root, &section_process, &object, &config->process);
-    read_section(reading, root, &section_admin, &object, &config->admin);
-    check_admin(&object, &config->admin, &config->admin_http);
     read_section(reading, root, &section_log, &object, &config->log);
     check_log(&object, &config->log);
-    read_defaults(reading, root);
-
-    const struct node *backends = get_named(reading, root, "backends");
-    const struct node *frontends = get_named(reading, root, "frontends");
-    if (backends) {
-        config->backends = mem_must_alloc((backends->count + 1) * sizeof *config->backends);
-        read_named(reading, backends, "backend", read_backend);
-    }
-    if (frontends) {
-        config->frontends = mem_must_alloc((frontends->count + 1) * sizeof *config->frontends);
-        read_named(reading, frontends, "frontend", read_frontend);
-    }
+    if (reading->reader == CONFIG_LIMPET)
+        read_for_limpet(reading, root);
+    else
+        read_for_sentinel_watch(reading, root);
+    const struct node *sentinel = node_get(root, "sentinel");
+    if (sentinel)
+        sentinel_read(reading->diag, config, sentinel, reading->reader);
 }
 
 /* ---- loading ----------------------------------------------------------------------------------
  */
 
-static void load(struct diag *diag, struct config *config)
+static void load(struct diag *diag, struct config *config, enum config_reader reader)
 {
     struct tree tree;
     tree_load(&tree, diag->text, diag);
     if (tree.root && tree.root->kind == NODE_MAP) {
-        struct reading reading = {.diag = diag, .config = config};
+        struct reading reading = {.diag = diag, .config = config, .reader = reader};
         read_file(&reading, tree.root);
     } else if (tree.root) {
-        diag_at(diag, tree.root, "the file must be a mapping with 'frontends' and 'backends'");
+        diag_at(diag, tree.root, "the file must be a mapping with %s",
+                reader == CONFIG_LIMPET ? "'frontends' and 'backends'" : "'sentinel'");
     }
     tree_free(&tree);
 }
 
-struct config *config_load_text(const char *name, struct span text, struct problems *problems)
+static struct config *load_text(const char *name, struct span text, enum config_reader reader,
+                                struct problems *problems)
 {
     struct diag diag;
     if (span_starts(text, SPAN("\xef\xbb\xbf"))) /* a byte order mark */
@@ -477,7 +506,7 @@ struct config *config_load_text(const char *name, struct span text, struct probl
     if (text.len > LOAD_BYTES_MAX)
         diag_add(&diag, 0, 0, "the file is larger than 1 MiB");
     else
-        load(&diag, config);
+        load(&diag, config, reader);
     diag_finish(&diag);
     if (problems->count == 0)
         return config;
@@ -505,15 +534,37 @@ char *config_read_file(const char *path, size_t *len, struct problems *problems)
     return NULL;
 }
 
-struct config *config_load_file(const char *path, struct problems *problems)
+static struct config *load_file(const char *path, enum config_reader reader,
+                                struct problems *problems)
 {
     size_t len;
     char *text = config_read_file(path, &len, problems);
     struct config *config = NULL;
     if (text)
-        config = config_load_text(path, span_of(text, len), problems);
+        config = load_text(path, span_of(text, len), reader, problems);
     free(text);
     return config;
+}
+
+struct config *config_load_text(const char *name, struct span text, struct problems *problems)
+{
+    return load_text(name, text, CONFIG_LIMPET, problems);
+}
+
+struct config *config_load_file(const char *path, struct problems *problems)
+{
+    return load_file(path, CONFIG_LIMPET, problems);
+}
+
+struct config *config_load_sentinel_text(const char *name, struct span text,
+                                         struct problems *problems)
+{
+    return load_text(name, text, CONFIG_SENTINEL_WATCH, problems);
+}
+
+struct config *config_load_sentinel_file(const char *path, struct problems *problems)
+{
+    return load_file(path, CONFIG_SENTINEL_WATCH, problems);
 }
 
 static void frontend_free(struct config_frontend *frontend)
@@ -551,6 +602,9 @@ void config_free(struct config *config)
         frontend_free(&config->frontends[i]);
     for (size_t i = 0; i < config->backend_count; i++)
         backend_free(&config->backends[i]);
+    for (size_t i = 0; i < config->sentinel_count; i++)
+        sentinel_free(&config->sentinels[i]);
+    free(config->sentinels);
     options_free(&section_process, &config->process);
     options_free(&section_admin, &config->admin);
     options_free(&section_log, &config->log);

@@ -23,6 +23,11 @@ struct status_range {
     uint16_t from, to; /* both included */
 };
 
+/* An entry of a mapping of texts. */
+struct pair {
+    char *from, *to;
+};
+
 #include "config/fields.h"
 
 /* How a server is checked, worked out from the health.* options. */
@@ -62,6 +67,15 @@ struct config_backend {
     size_t server_count;
 };
 
+/* A master that sentinel-watch follows. */
+struct config_sentinel {
+    struct sentinel_options opt;
+    struct endpoint *sentinels; /* of opt.sentinels, in their order */
+    struct endpoint *relays;    /* of opt.relay_listen */
+    size_t *backends;           /* of opt.notify_backends: indexes in config.backends */
+    struct endpoint admin_http; /* of opt.admin_http, when that is given */
+};
+
 struct config {
     char *file;        /* as given, for messages */
     uint64_t checksum; /* of its text */
@@ -74,6 +88,8 @@ struct config {
     size_t frontend_count;
     struct config_backend *backends;
     size_t backend_count;
+    struct config_sentinel *sentinels;
+    size_t sentinel_count;
 };
 
 /* One problem. Lines and columns count from 1; columns in characters. */
@@ -98,6 +114,15 @@ struct config *config_load_file(const char *path, struct problems *problems);
  * says why. */
 char *config_read_file(const char *path, size_t *len, struct problems *problems);
 void config_free(struct config *config);
+/*
+ * The same file as sentinel-watch reads it: `sentinel` must be there and its secrets are known, also
+ * those in files; `frontends` and `admin` are the balancer's and left alone, so certificates may be
+ * unreadable; `backends` may be absent. (limpet, the other way round, neither expands nor reads the
+ * secrets of `sentinel`: they are none of its business.)
+ */
+struct config *config_load_sentinel_text(const char *name, struct span text,
+                                         struct problems *problems);
+struct config *config_load_sentinel_file(const char *path, struct problems *problems);
 
 /*
  * A reload: what needs a restart keeps the value that it has in `now`. Names of such options whose

@@ -74,7 +74,10 @@ static bool is_word_for_later(const struct option *row, struct span text)
 static bool read_text(struct object *object, const struct option *row, const struct node *node)
 {
     char error[VALUE_ERROR_MAX];
-    char *text = node_text(object->diag, node, row->path);
+    bool secret = row->type == OPTION_SECRET || row->type == OPTION_SECRETS;
+    char *text = object->sealed && secret && node->kind == NODE_SCALAR && node->text.len > 0
+                     ? mem_must_copy(node->text.ptr)
+                     : node_text(object->diag, node, row->path);
     if (!text)
         return false;
     bool good = value_read(row, span_str(text), object->opt, error);
@@ -85,6 +88,22 @@ static bool read_text(struct object *object, const struct option *row, const str
     return good;
 }
 
+/* A mapping of texts to texts, e.g. address_map. */
+static void read_pairs(struct object *object, const struct option *row, const struct node *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        if (key_is_private(map->keys[i]))
+            continue;
+        char error[VALUE_ERROR_MAX];
+        char *from = node_text(object->diag, map->keys[i], row->path);
+        char *to = node_text(object->diag, map->items[i], row->path);
+        if (from && to && !value_add_pair(row, span_str(from), span_str(to), object->opt, error))
+            diag_at(object->diag, map->keys[i], "'%s' %s", row->path, error);
+        free(from);
+        free(to);
+    }
+}
+
 static void set_row(struct object *object, const struct option *row, const struct node *value,
                     bool inherited)
 {
@@ -92,6 +111,10 @@ static void set_row(struct object *object, const struct option *row, const struc
     object->from[i].node = value;
     object->from[i].inherited = inherited;
     value_clear(row, object->opt);
+    if (row->type == OPTION_PAIRS && value->kind == NODE_MAP) {
+        read_pairs(object, row, value);
+        return;
+    }
     if (value->kind != NODE_LIST || !option_is_list(row)) {
         if (!read_text(object, row, value)) {
             value_clear(row, object->opt);

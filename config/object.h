@@ -13,6 +13,7 @@ struct object {
     const struct section *section; /* without `also` */
     void *opt;
     struct diag *diag;
+    bool sealed; /* secrets are taken as they are written, variables and all */
     struct {
         const struct node *node; /* the value; NULL: the default */
         bool inherited;          /* from `defaults` */

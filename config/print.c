@@ -65,10 +65,21 @@ static void print_status(const struct status_range *range, FILE *out)
         fprintf(out, "%u-%u", range->from, range->to);
 }
 
+static void print_pair(const struct pair *pair, FILE *out)
+{
+    print_string(pair->from, out);
+    fputs(": ", out);
+    print_string(pair->to, out);
+}
+
 static void print_item(const struct option *option, const void *list, size_t i, FILE *out)
 {
     if (option->type == OPTION_STRINGS)
         print_string(((char *const *)list)[i], out);
+    else if (option->type == OPTION_SECRETS)
+        fputs("\"***\"", out);
+    else if (option->type == OPTION_PAIRS)
+        print_pair((const struct pair *)list + i, out);
     else if (option->type == OPTION_NETMASKS)
         print_netmask((const struct netmask *)list + i, out);
     else if (option->type == OPTION_STATUSES)
@@ -85,12 +96,13 @@ static size_t count_of(const struct option *option, const void *opt)
 static void print_list(const struct option *option, const void *opt, FILE *out)
 {
     const void *list = *(void *const *)option_field_const(option, opt);
-    putc('[', out);
+    bool mapping = option->type == OPTION_PAIRS;
+    putc(mapping ? '{' : '[', out);
     for (size_t i = 0; i < count_of(option, opt); i++) {
         fputs(i > 0 ? ", " : "", out);
         print_item(option, list, i, out);
     }
-    putc(']', out);
+    putc(mapping ? '}' : ']', out);
 }
 
 static void print_value(const struct option *option, const void *opt, FILE *out)
@@ -126,6 +138,8 @@ static void print_value(const struct option *option, const void *opt, FILE *out)
         fputs(option->choices->words[*(const int *)field], out);
         break;
     case OPTION_STRINGS:
+    case OPTION_SECRETS:
+    case OPTION_PAIRS:
     case OPTION_NETMASKS:
     case OPTION_STATUSES:
     case OPTION_ENUMS:
@@ -247,4 +261,8 @@ void config_dump(const struct config *config, FILE *out)
     fputs("backends:\n", out);
     for (size_t i = 0; i < config->backend_count; i++)
         dump_backend(&config->backends[i], out);
+    if (config->sentinel_count > 0)
+        fputs("sentinel:\n", out);
+    for (size_t i = 0; i < config->sentinel_count; i++)
+        dump_options(&section_sentinel, &config->sentinels[i].opt, 4, true, out);
 }

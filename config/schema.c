@@ -131,6 +131,12 @@ static void print_alternatives(const struct option *option, FILE *out)
     case OPTION_STRINGS:
         fputs(SCALAR ", {\"type\": \"array\", \"items\": " SCALAR "}", out);
         break;
+    case OPTION_SECRETS:
+        fputs(SCALAR ", {\"type\": \"array\", \"items\": " SCALAR "}", out);
+        break;
+    case OPTION_PAIRS:
+        fputs("{\"type\": \"object\", \"additionalProperties\": " SCALAR "}", out);
+        break;
     case OPTION_NETMASKS:
         fputs(NETWORK ", {\"type\": \"array\", \"items\": " NETWORK "}", out);
         break;
@@ -302,6 +308,7 @@ static void definitions(struct json *json)
         NAMED("{\"anyOf\": [" REF("address") ", " REF("server") "]}") "]}");
     section_schema(json, "frontend", &section_frontend, "listen");
     section_schema(json, "backend", &section_backend, "servers");
+    section_schema(json, "sentinel", &section_sentinel, NULL);
     json_close(json, "}");
 }
 
@@ -312,7 +319,8 @@ void config_print_schema(FILE *out)
     json_text(&json, "$schema", "http://json-schema.org/draft-07/schema#");
     json_text(&json, "title", "limpet configuration");
     json_raw(&json, "type", "\"object\"");
-    json_raw(&json, "required", "[\"frontends\", \"backends\"]");
+    json_raw(&json, "anyOf",
+             "[{\"required\": [\"frontends\", \"backends\"]}, {\"required\": [\"sentinel\"]}]");
     json_key(&json, "properties");
     json_open(&json, "{");
     json_raw(&json, "version", "{\"enum\": [1, \"1\"]}");
@@ -322,7 +330,10 @@ void config_print_schema(FILE *out)
     section_schema(&json, "defaults", &section_defaults, NULL);
     json_raw(&json, "frontends", NAMED(REF("frontend")));
     json_raw(&json, "backends", NAMED(REF("backend")));
-    json_raw(&json, "sentinel", "{\"description\": \"Read by sentinel-watch.\"}");
+    json_raw(
+        &json, "sentinel",
+        "{\"anyOf\": [" REF("sentinel") ", {\"type\": \"array\", \"minItems\": 1, \"items\": " REF(
+            "sentinel") "}]}");
     json_close(&json, "}");
     print_other_keys(&json);
     definitions(&json);

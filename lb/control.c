@@ -17,15 +17,15 @@
  */
 #include "lb/control.h"
 
+#include "base/notify.h"
+#include "base/signals.h"
 #include "lb/admin.h"
 #include "lb/drain.h"
 #include "lb/events.h"
 #include "lb/heartbeat.h"
 #include "lb/line.h"
 #include "lb/move.h"
-#include "lb/notify.h"
 #include "lb/reload.h"
-#include "lb/signals.h"
 #include "lb/stats.h"
 #include "lb/upgrade.h"
 #include "lb/watch.h"

@@ -77,10 +77,10 @@ void barrier_leave(struct barrier_node *node)
     list_remove(&node->node);
 }
 
-#define each_node(barrier)                                                                         \
-    list_each(link, &(barrier)->nodes) for (struct barrier_node *node = container_of(              \
-                                                link, struct barrier_node, node);                  \
-                                            node; node = NULL)
+static struct barrier_node *node_of(struct list *link)
+{
+    return container_of(link, struct barrier_node, node);
+}
 
 static void enter(struct barrier *barrier, enum phase stage)
 {
@@ -94,8 +94,9 @@ static void turn_to(struct barrier *barrier, const struct failover *failover)
 {
     barrier->now = *failover;
     barrier->serial++;
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         node->ahead = false;
         node->attempt = 0;
         node->next_ms = 0;
@@ -117,8 +118,9 @@ static void settle_quietly(struct barrier *barrier, const struct failover *failo
     barrier->settled = *failover;
     barrier->known = barrier->released = true;
     turn_to(barrier, failover);
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         node->done = PHASE_NONE;
         node->home = false;
     }
@@ -144,7 +146,7 @@ void barrier_hold(struct barrier *barrier, const struct failover *failover, int6
     if (holds || (barrier->known && failover_order(failover, &barrier->settled) <= 0))
         return;
     turn_to(barrier, failover);
-    each_node(barrier) node->done = PHASE_NONE;
+    list_each(link, &barrier->nodes) node_of(link)->done = PHASE_NONE;
     barrier->decided = false;
     barrier->held_ms = now_ms;
     enter(barrier, PHASE_HOLD);
@@ -155,8 +157,9 @@ static void begin_switch(struct barrier *barrier, const struct failover *failove
 {
     bool held = barrier->stage == PHASE_HOLD;
     turn_to(barrier, failover);
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         node->done = node_carry(node);
         node->home = false;
     }
@@ -182,8 +185,9 @@ void barrier_switch(struct barrier *barrier, const struct failover *failover, in
 static void call_off(struct barrier *barrier)
 {
     barrier->serial++;
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         node->done = PHASE_NONE;
         node->attempt = 0;
         node->next_ms = 0;
@@ -227,8 +231,9 @@ static enum phase node_wants(const struct barrier *barrier, const struct barrier
 /* Has every node that can be reached done this much? */
 static bool all_have(struct barrier *barrier, enum phase phase)
 {
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         if (node->done < phase && !node->down && !node->ahead)
             return false;
     }
@@ -237,8 +242,9 @@ static bool all_have(struct barrier *barrier, enum phase phase)
 
 static bool all_have_cancelled(struct barrier *barrier)
 {
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         if (node->held)
             return false;
     }
@@ -256,8 +262,8 @@ static void tell_over(struct barrier *barrier)
 static void end_cancel(struct barrier *barrier, int64_t now_ms)
 {
     tell_over(barrier);
-    each_node(barrier)
-        node->held = false; // The others have let go by themselves: hold.max has passed.
+    list_each(link, &barrier->nodes) node_of(link)->held =
+        false; // The others have let go by themselves: hold.max has passed.
     barrier->stage = PHASE_NONE;
     if (!barrier->known)
         return;
@@ -267,8 +273,9 @@ static void end_cancel(struct barrier *barrier, int64_t now_ms)
     }
     turn_to(barrier, &barrier->settled);
     barrier->stage = PHASE_PUB;
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         node->done = node->home ? PHASE_PUB : PHASE_NONE;
         if (!node->home)
             barrier->over = false;
@@ -279,8 +286,9 @@ static void release(struct barrier *barrier)
 {
     barrier->released = true;
     enter(barrier, PHASE_PUB);
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         if (node->done >= PHASE_SUB || node->ahead)
             continue;
         node->stale = true;
@@ -336,8 +344,9 @@ int64_t barrier_run(struct barrier *barrier, int64_t now_ms)
     int64_t until;
     while (step(barrier, now_ms, &until))
         ;
-    each_node(barrier)
+    list_each(link, &barrier->nodes)
     {
+        struct barrier_node *node = node_of(link);
         bool waits = node->asked == PHASE_NONE && node_wants(barrier, node) != PHASE_NONE;
         if (waits && (until < 0 || node->next_ms < until))
             until = node->next_ms;
