@@ -93,7 +93,7 @@ bool place_known(const struct place *place)
     return place->port != 0;
 }
 
-char *place_format(const struct place *place, char out[static PLACE_TEXT_MAX])
+char *place_show(const struct place *place, char out[static PLACE_TEXT_MAX])
 {
     bool v6 = strchr(place->host, ':') != NULL;
     if (!place_known(place))

@@ -62,6 +62,6 @@ bool place_eq(const struct place *a, const struct place *b);
 bool place_known(const struct place *place);
 enum { PLACE_TEXT_MAX = PLACE_HOST_MAX + 8 };
 /* "HOST:PORT", "[IPv6]:PORT", "-" when not known. Returns out. */
-char *place_format(const struct place *place, char out[static PLACE_TEXT_MAX]);
+char *place_show(const struct place *place, char out[static PLACE_TEXT_MAX]);
 
 #endif

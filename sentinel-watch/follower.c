@@ -243,7 +243,7 @@ static void become(struct follower *f, uint64_t epoch, const struct answered_rol
     f->state = FOLLOWER_PROBE; // So that a switch that overtakes another counts its time anew.
     enter(f, FOLLOWER_SWITCH, now_ms);
     note(f, FOLLOWER_WARNING, "the master is %s now, it was %s: %s; epoch %" PRIu64 ", run id %s",
-         place_format(&f->place, place), place_format(&f->former, before), reason, epoch,
+         place_show(&f->place, place), place_show(&f->former, before), reason, epoch,
          answer.run_id[0] ? answer.run_id : "unknown");
     f->owner->switched(f->ctx, &f->failover);
 }
@@ -357,7 +357,7 @@ static void decide_start(struct follower *f, int64_t now_ms)
     f->place = t->place;
     f->epoch = t->epoch;
     note(f, FOLLOWER_INFO, "the master is %s, say %zu of %zu sentinels; epoch %" PRIu64,
-         place_format(&f->place, place), t->agree, t->voters, f->epoch);
+         place_show(&f->place, place), t->agree, t->voters, f->epoch);
     enter(f, FOLLOWER_CALM, now_ms);
 }
 
@@ -391,7 +391,7 @@ static void decide_fence(struct follower *f, int64_t now_ms)
     snprintf(fence.reason, sizeof(fence.reason), "the old master accepts clients");
     note(f, FOLLOWER_WARNING,
          "the old master %s says that it is a master: whoever is there must leave",
-         place_format(&f->former, place));
+         place_show(&f->former, place));
     f->owner->fence(f->ctx, &fence);
 }
 

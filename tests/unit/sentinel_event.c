@@ -96,7 +96,7 @@ static void test_places(void **state)
     struct place place;
     char text[PLACE_TEXT_MAX];
     assert_true(place_parse_text(SPAN("[2001:db8::1]:6379"), &place));
-    assert_string_equal(place_format(&place, text), "[2001:db8::1]:6379");
+    assert_string_equal(place_show(&place, text), "[2001:db8::1]:6379");
     assert_true(place_parse_text(SPAN("2001:db8::1:6379"), &place));
     assert_string_equal(place.host, "2001:db8::1");
     assert_true(place_parse_text(SPAN("Redis-A:1"), &place));
@@ -104,7 +104,7 @@ static void test_places(void **state)
     assert_false(place_parse_text(SPAN("host"), &place));
     assert_false(place_parse_text(SPAN(":1"), &place));
     assert_false(place_parse_text(SPAN("h:x"), &place));
-    assert_string_equal(place_format(&(struct place){"", 0}, text), "-");
+    assert_string_equal(place_show(&(struct place){"", 0}, text), "-");
 }
 
 int main(void)
