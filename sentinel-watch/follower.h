@@ -78,8 +78,8 @@ struct follower {
     uint64_t generation, epoch;
     struct place place, former;
     int64_t former_since_ms; /* watched for its return since */
-    bool told;        /* baseline or a switch has been given out */
-    bool unconfirmed; /* the fast path was taken, no majority has said so yet */
+    bool told;               /* baseline or a switch has been given out */
+    bool unconfirmed;        /* the fast path was taken, no majority has said so yet */
 
     struct answered_role roles[ASK_KINDS];
     struct place candidate;     /* by an event of one sentinel, or of the majority's tally */
