@@ -115,6 +115,15 @@ static const struct answered_role *master_by_itself(const struct follower *f,
     return NULL;
 }
 
+/* Was it the master once, and is not any more? */
+static bool was_master(const struct follower *f, const struct place *place)
+{
+    for (size_t i = 0; i < FORMERS_MAX; i++)
+        if (place_eq(&f->formers[i], place))
+            return !place_eq(place, &f->place);
+    return false;
+}
+
 static void set_candidate(struct follower *f, const struct place *place, int64_t now_ms)
 {
     if (!place_eq(&f->candidate, place))
@@ -232,6 +241,7 @@ static void become(struct follower *f, uint64_t epoch, const struct answered_rol
     describe(f, epoch, &answer.place, answer.run_id, reason);
     f->former = f->place;
     f->former_since_ms = now_ms;
+    f->formers[f->former_count++ % FORMERS_MAX] = f->place;
     f->place = answer.place;
     f->epoch = epoch;
     f->held = f->spent = f->fenced = f->settled = f->rival = false;
@@ -377,7 +387,8 @@ static void decide_told(struct follower *f, int64_t now_ms)
 
 static void decide_fence(struct follower *f, int64_t now_ms)
 {
-    if (!place_known(&f->former) || place_eq(&f->former, &f->place))
+    bool changing = f->tally.failing_over > 0 || place_known(&f->candidate);
+    if (!place_known(&f->former) || place_eq(&f->former, &f->place) || changing)
         return;
     bool master = role_is(f, ASK_FORMER, &f->former, ROLE_MASTER, now_ms);
     if (!master && f->roles[ASK_FORMER].role != ROLE_UNKNOWN)
@@ -478,6 +489,16 @@ void follower_init(struct follower *f, const struct follower_options *options,
     f->tally.blind = true;
 }
 
+void follower_resume(struct follower *f, const struct failover *told, int64_t now_ms)
+{
+    f->generation = told->generation;
+    f->epoch = told->epoch;
+    f->place = told->new_place;
+    f->failover = *told;
+    f->told = f->settled = true;
+    enter(f, FOLLOWER_CALM, now_ms);
+}
+
 int follower_add_sentinel(struct follower *f)
 {
     return votes_add(&f->votes);
@@ -515,8 +536,7 @@ bool follower_event(struct follower *f, int voter, const struct event *event, in
         set_candidate(f, &event->place, now_ms);
     if (event->kind == EVENT_FAILOVER_ABORT && !f->candidate_by_majority)
         forget_candidate(f);
-    bool old_master = event->kind == EVENT_ROLE_WRONG && event->instance == INSTANCE_REPLICA;
-    if (old_master && !place_eq(&event->place, &f->place)) {
+    if (event->kind == EVENT_ROLE_WRONG && was_master(f, &event->place)) {
         f->former = event->place;
         f->former_since_ms = now_ms;
     }

@@ -185,7 +185,7 @@ static void count_voter(const struct voter *v, const struct place *master, int64
     bool about_it = place_eq(&v->down_place, master);
     out->sdown += about_it && (v->sdown || v->odown);
     out->odown += about_it && v->odown;
-    out->failing_over += v->failing_over;
+    out->failing_over += v->failing_over && place_eq(&v->report.flags_place, master);
     if (v->report.quorum > out->need)
         out->need = v->report.quorum;
 }

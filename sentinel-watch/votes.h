@@ -52,7 +52,7 @@ struct tally {
     uint64_t epoch;
     size_t sdown, odown; /* votes that the current master is down */
     size_t need;         /* sdown votes that are believed */
-    size_t failing_over; /* sentinels that say they are carrying a failover out */
+    size_t failing_over; /* sentinels that are replacing the current master, they say */
     uint64_t seen_epoch; /* that a majority has seen at least */
     bool elected;        /* a majority voted for one leader, in a later epoch than the current */
     bool blind;          /* fewer than a majority can vote: nothing is believed */
