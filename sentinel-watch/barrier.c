@@ -518,33 +518,33 @@ static const char *take_stale(struct barrier *barrier, struct barrier_node *node
     return wrong;
 }
 
-void barrier_answer(struct barrier *barrier, struct barrier_node *node, const struct answer *answer,
-                    int64_t now_ms)
+void barrier_answer(struct barrier *barrier, struct barrier_node *node,
+                    const struct outcome *outcome, int64_t now_ms)
 {
     enum phase asked = node->asked;
     bool superseded = barrier_superseded(barrier, node);
     node->asked = PHASE_NONE;
-    if (superseded || answer->kind == ANSWER_AGAIN) {
+    if (superseded || outcome->kind == OUTCOME_AGAIN) {
         barrier_run(barrier, now_ms);
         return;
     }
-    switch (answer->kind) {
-    case ANSWER_ACK:
-        node->queued = answer->ack->queued;
-        node->trouble = take_ack(barrier, node, asked, answer->ack);
+    switch (outcome->kind) {
+    case OUTCOME_ACK:
+        node->queued = outcome->ack->queued;
+        node->trouble = take_ack(barrier, node, asked, outcome->ack);
         break;
-    case ANSWER_STALE:
-        node->queued = answer->ack->queued;
-        node->trouble = take_stale(barrier, node, asked, answer->ack);
+    case OUTCOME_STALE:
+        node->queued = outcome->ack->queued;
+        node->trouble = take_stale(barrier, node, asked, outcome->ack);
         break;
-    case ANSWER_UNREACHED:
+    case OUTCOME_UNREACHED:
         node->down = true;
         node->attempt++; // Nothing was sent, but it was a try.
-        node->trouble = answer->trouble;
+        node->trouble = outcome->trouble;
         break;
-    case ANSWER_AGAIN:
-    case ANSWER_NONE:
-        node->trouble = answer->trouble;
+    case OUTCOME_AGAIN:
+    case OUTCOME_NONE:
+        node->trouble = outcome->trouble;
         break;
     }
     if (node->trouble && node->ahead)

@@ -89,15 +89,15 @@ struct order {
     int64_t hold_max_ms; /* how much longer publishes may be held */
 };
 
-enum answer_kind {
-    ANSWER_ACK,   /* 200 with an ack */
-    ANSWER_STALE, /* 409 with an ack */
-    ANSWER_AGAIN, /* nobody's fault (a kept connection was closed, another secret): at once again */
-    ANSWER_NONE,  /* no answer, or not what an answer is */
-    ANSWER_UNREACHED, /* no connection */
+enum outcome_kind {
+    OUTCOME_ACK,   /* 200 with an ack */
+    OUTCOME_STALE, /* 409 with an ack */
+    OUTCOME_AGAIN, /* nobody's fault (a kept connection was closed, another secret): at once again */
+    OUTCOME_NONE,  /* no answer, or not what an answer is */
+    OUTCOME_UNREACHED, /* no connection */
 };
-struct answer {
-    enum answer_kind kind;
+struct outcome {
+    enum outcome_kind kind;
     const struct ack *ack; /* with ACK and STALE */
     const char *trouble;   /* a phrase that lives on, with NONE and UNREACHED */
 };
@@ -125,10 +125,10 @@ bool barrier_order(struct barrier *barrier, struct barrier_node *node, int64_t n
                    struct order *out);
 /* The order of just now is on its way to the node, over a connection that stands. */
 void barrier_sent(struct barrier *barrier, struct barrier_node *node, const struct order *order);
-/* Is what is in flight to it not wanted any more? Then give it up, with ANSWER_AGAIN. */
+/* Is what is in flight to it not wanted any more? Then give it up, with OUTCOME_AGAIN. */
 bool barrier_superseded(const struct barrier *barrier, const struct barrier_node *node);
-void barrier_answer(struct barrier *barrier, struct barrier_node *node, const struct answer *answer,
-                    int64_t now_ms);
+void barrier_answer(struct barrier *barrier, struct barrier_node *node,
+                    const struct outcome *outcome, int64_t now_ms);
 /* Its process is gone, as far as we can see: what it had acknowledged counts no more. */
 void barrier_lost(struct barrier *barrier, struct barrier_node *node, int64_t now_ms);
 
