@@ -109,17 +109,10 @@ static void call_tick(struct timer *timer)
     }
 }
 
-static bool call_met_itself(const struct call *call)
-{
-    struct addr local, peer;
-    return net_local_addr(call->conn.io.fd, &local) && net_peer_addr(call->conn.io.fd, &peer) &&
-           local.any.sa_family != AF_UNIX && addr_eq(&local, &peer);
-}
-
 static void call_connected(struct conn *conn)
 {
     struct call *call = container_of(conn, struct call, conn);
-    if (call_met_itself(call)) {
+    if (net_is_self(conn->io.fd)) {
         conn_reset(conn);
         call_end(call, CALL_CONNECT_FAILED, ECONNREFUSED);
         return;
@@ -180,18 +173,12 @@ static const struct conn_owner call_owner = {
     .failed = call_failed,
 };
 
-bool call_error_is_ours(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
-           error == EADDRNOTAVAIL;
-}
-
 /* Begins to connect. False: errno, and nothing was begun. */
 static bool call_connect(struct call *call, const struct addr *addr)
 {
     int fd = net_connect(addr);
     if (fd < 0) {
-        if (call_error_is_ours(errno))
+        if (net_error_is_ours(errno))
             return false;
         call->start_error = errno;
         loop_timer_start(call->loop, &call->timer, 1);

@@ -347,7 +347,8 @@ int64_t barrier_run(struct barrier *barrier, int64_t now_ms)
     list_each(link, &barrier->nodes)
     {
         struct barrier_node *node = node_of(link);
-        bool waits = node->asked == PHASE_NONE && node_wants(barrier, node) != PHASE_NONE;
+        bool waits = node->asked == PHASE_NONE && node->next_ms > now_ms &&
+                     node_wants(barrier, node) != PHASE_NONE;
         if (waits && (until < 0 || node->next_ms < until))
             until = node->next_ms;
     }
@@ -435,6 +436,7 @@ static void reached(struct barrier *barrier, struct barrier_node *node, enum pha
     }
     if (phase >= PHASE_SUB) {
         node->stale = false;
+        node->followed = true;
         node->epoch = barrier->now.epoch;
         node->generation = barrier->now.generation;
     }
@@ -557,9 +559,9 @@ void barrier_answer(struct barrier *barrier, struct barrier_node *node,
 void barrier_lost(struct barrier *barrier, struct barrier_node *node, int64_t now_ms)
 {
     node->down = true;
-    node->home = node->held = false;
-    node->released = false;
+    node->home = false;
     node->done = PHASE_NONE;
+    node->trouble = "cannot be reached";
     node->stale = barrier->known;
     retry_later(barrier, node, now_ms);
     barrier_run(barrier, now_ms);

@@ -46,6 +46,7 @@ struct barrier_node {
     bool down : 1;     /* could not be reached last time */
     bool ahead : 1;    /* has seen something newer: nothing to tell it */
     bool stale : 1;    /* others were released without it, or it is gone: no new sessions for it */
+    bool followed : 1; /* it has acknowledged a `sub` or `pub`: there is something to say of it */
     uint32_t fenced;   /* last round of fencing that it acknowledged */
     uint32_t attempt;  /* tries of what is wanted from it now */
     int64_t next_ms;   /* not before */
@@ -116,8 +117,8 @@ void barrier_switch(struct barrier *barrier, const struct failover *failover, in
 void barrier_cancel(struct barrier *barrier, const struct failover *failover, int64_t now_ms);
 void barrier_fence(struct barrier *barrier, const struct failover *failover, int64_t now_ms);
 
-/* Goes on where time or answers allow it. Returns when to call again at the latest, -1: not by
- * itself. */
+/* Goes on where time or answers allow it. Returns when to call again, and to look for orders, at the
+ * latest; -1: not by itself. */
 int64_t barrier_run(struct barrier *barrier, int64_t now_ms);
 
 /* What this node is to be asked now. False: nothing (it is asked already, or not yet). */
@@ -129,6 +130,11 @@ void barrier_sent(struct barrier *barrier, struct barrier_node *node, const stru
 bool barrier_superseded(const struct barrier *barrier, const struct barrier_node *node);
 void barrier_answer(struct barrier *barrier, struct barrier_node *node,
                     const struct outcome *outcome, int64_t now_ms);
+/* A connection to it stands: it is waited for again. */
+static inline void barrier_found(struct barrier_node *node)
+{
+    node->down = false;
+}
 /* Its process is gone, as far as we can see: what it had acknowledged counts no more. */
 void barrier_lost(struct barrier *barrier, struct barrier_node *node, int64_t now_ms);
 
