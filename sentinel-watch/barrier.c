@@ -25,6 +25,8 @@
  */
 #include "sentinel-watch/barrier.h"
 
+#include "sentinel-watch/event.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -47,15 +49,6 @@ static int order_of(uint64_t generation, uint64_t epoch, const struct failover *
 static int failover_order(const struct failover *a, const struct failover *b)
 {
     return order_of(a->generation, a->epoch, b);
-}
-
-char *place_format(const struct place *place, char out[static ACK_ADDRESS_MAX])
-{
-    out[0] = '\0';
-    if (place->port != 0)
-        snprintf(out, ACK_ADDRESS_MAX, strchr(place->host, ':') ? "[%s]:%u" : "%s:%u", place->host,
-                 (unsigned)place->port);
-    return out;
 }
 
 void barrier_init(struct barrier *barrier, const struct barrier_times *times, uint64_t seed,
@@ -133,7 +126,7 @@ void barrier_baseline(struct barrier *barrier, const struct failover *now, int64
     const struct place *was = &barrier->settled.new_place, *is = &now->new_place;
     if (barrier->known && failover_order(now, &barrier->settled) <= 0)
         return;
-    bool moved = barrier->known && (was->port != is->port || strcmp(was->host, is->host) != 0);
+    bool moved = barrier->known && !place_eq(was, is);
     if (moved)
         barrier_switch(barrier, now, now_ms);
     else
@@ -450,12 +443,12 @@ static void reached(struct barrier *barrier, struct barrier_node *node, enum pha
 /* Is the connection that it speaks of one to the new master? NULL: yes, else what is wrong. */
 static const char *misled(const struct failover *failover, const struct ack *ack)
 {
-    char address[ACK_ADDRESS_MAX];
+    char address[PLACE_TEXT_MAX];
     if (strcmp(ack->role, "master") != 0)
         return "is not connected to a master";
     if (failover->run_id[0] != '\0' && ack->run_id[0] != '\0')
         return strcmp(failover->run_id, ack->run_id) == 0 ? NULL : "is connected to another master";
-    return strcmp(ack->connected_to, place_format(&failover->new_place, address)) == 0
+    return strcmp(ack->connected_to, place_show(&failover->new_place, address)) == 0
                ? NULL
                : "is connected to another address";
 }
@@ -463,15 +456,15 @@ static const char *misled(const struct failover *failover, const struct ack *ack
 /* An acknowledgement of `phase`; NULL: it is one, else what is wrong with it. */
 static const char *doubt(const struct barrier *barrier, enum phase phase, const struct ack *ack)
 {
-    char address[ACK_ADDRESS_MAX];
+    char address[PLACE_TEXT_MAX];
     switch (phase) {
     case PHASE_SUB:
     case PHASE_PUB:
         return misled(&barrier->now, ack);
     case PHASE_FENCE:
         return ack->connected_to[0] != '\0' &&
-                       strcmp(ack->connected_to,
-                              place_format(&barrier->fence.old_place, address)) == 0
+                       strcmp(ack->connected_to, place_show(&barrier->fence.old_place, address)) ==
+                           0
                    ? "is still connected to the old master"
                    : NULL;
     case PHASE_NONE:

@@ -138,7 +138,4 @@ static inline void barrier_found(struct barrier_node *node)
 /* Its process is gone, as far as we can see: what it had acknowledged counts no more. */
 void barrier_lost(struct barrier *barrier, struct barrier_node *node, int64_t now_ms);
 
-/* "host:port", "[v6]:port"; "" for port 0. Returns out. */
-char *place_format(const struct place *place, char out[static ACK_ADDRESS_MAX]);
-
 #endif

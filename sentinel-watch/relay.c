@@ -24,8 +24,7 @@
 #include "base/conn.h"
 #include "base/log.h"
 #include "base/rand.h"
-#include "sentinel-watch/ack.h"
-#include "sentinel-watch/barrier.h"
+#include "sentinel-watch/event.h"
 #include "sentinel-watch/locator.h"
 
 #include <errno.h>
@@ -557,7 +556,7 @@ static void cut_all(struct relay *relay)
 
 void relay_lead(struct relay *relay, const struct place *place)
 {
-    bool same = relay->place.port == place->port && strcmp(relay->place.host, place->host) == 0;
+    bool same = place_eq(&relay->place, place);
     relay->holding = false;
     if (same) {
         let_in(relay);
@@ -583,10 +582,9 @@ void relay_release(struct relay *relay)
 
 void relay_show(const struct relay *relay, struct text *out)
 {
-    char address[ACK_ADDRESS_MAX];
+    char address[PLACE_TEXT_MAX];
     text_addf(out, "{\"leads_to\":\"%s\",\"holding\":%s,\"connections\":%zu}",
-              place_format(&relay->place, address), relay->holding ? "true" : "false",
-              relay->count);
+              place_show(&relay->place, address), relay->holding ? "true" : "false", relay->count);
 }
 
 struct relay *relay_new(const struct world *world)

@@ -3,6 +3,7 @@
 #include "sentinel-watch/barrier.h"
 
 #include "base/mem.h"
+#include "sentinel-watch/event.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -122,7 +123,7 @@ static struct ack right_ack(enum phase phase)
         .role = "master",
         .run_id = RUN_ID,
     };
-    place_format(&barrier.now.new_place, ack.connected_to);
+    place_show(&barrier.now.new_place, ack.connected_to);
     return ack;
 }
 
