@@ -105,6 +105,11 @@ static enum phase node_carry(const struct barrier_node *node)
 
 /* ---- what the state machine says ----------------------------------------------------------- */
 
+bool barrier_is_news(const struct barrier *barrier, const struct failover *failover)
+{
+    return !barrier->known || failover_order(failover, &barrier->settled) > 0;
+}
+
 /* `failover` has happened, and nobody is held for it: each node gets there by itself. */
 static void settle_quietly(struct barrier *barrier, const struct failover *failover)
 {
@@ -124,7 +129,7 @@ static void settle_quietly(struct barrier *barrier, const struct failover *failo
 void barrier_baseline(struct barrier *barrier, const struct failover *now, int64_t now_ms)
 {
     const struct place *was = &barrier->settled.new_place, *is = &now->new_place;
-    if (barrier->known && failover_order(now, &barrier->settled) <= 0)
+    if (!barrier_is_news(barrier, now))
         return;
     bool moved = barrier->known && !place_eq(was, is);
     if (moved)
@@ -136,7 +141,7 @@ void barrier_baseline(struct barrier *barrier, const struct failover *now, int64
 void barrier_hold(struct barrier *barrier, const struct failover *failover, int64_t now_ms)
 {
     bool holds = barrier->stage == PHASE_HOLD && !barrier->decided;
-    if (holds || (barrier->known && failover_order(failover, &barrier->settled) <= 0))
+    if (holds || !barrier_is_news(barrier, failover))
         return;
     turn_to(barrier, failover);
     list_each(link, &barrier->nodes) node_of(link)->done = PHASE_NONE;
@@ -167,7 +172,7 @@ static void begin_switch(struct barrier *barrier, const struct failover *failove
 
 void barrier_switch(struct barrier *barrier, const struct failover *failover, int64_t now_ms)
 {
-    if (barrier->known && failover_order(failover, &barrier->settled) <= 0)
+    if (!barrier_is_news(barrier, failover))
         return;
     barrier->settled = *failover;
     barrier->known = true;

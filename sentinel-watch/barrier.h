@@ -117,6 +117,9 @@ void barrier_switch(struct barrier *barrier, const struct failover *failover, in
 void barrier_cancel(struct barrier *barrier, const struct failover *failover, int64_t now_ms);
 void barrier_fence(struct barrier *barrier, const struct failover *failover, int64_t now_ms);
 
+/* Is it newer than what has happened? */
+bool barrier_is_news(const struct barrier *barrier, const struct failover *failover);
+
 /* Goes on where time or answers allow it. Returns when to call again, and to look for orders, at the
  * latest; -1: not by itself. */
 int64_t barrier_run(struct barrier *barrier, int64_t now_ms);

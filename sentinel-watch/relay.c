@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A link is one client's way through the door:
+ * A passage is one client's way through the door:
  *
  *     accepted ──► WAITING ──► CONNECTING ──► OPEN ──► CLOSING ──► gone
  *                     ▲            │            │         ▲
@@ -48,15 +48,15 @@ enum {
     DESCRIPTORS_SPARE = 200,
 };
 
-enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_OPEN, LINK_CLOSING };
+enum passage_state { PASSAGE_WAITING, PASSAGE_CONNECTING, PASSAGE_OPEN, PASSAGE_CLOSING };
 
-struct link {
+struct passage {
     struct list node;
     struct grave grave;
     struct relay *relay;
     struct conn client, master;
     struct timer timer; /* the next try, the connect's end, or the linger's */
-    enum link_state state;
+    enum passage_state state;
     bool held; /* it was counted as one that had to wait */
     int64_t accepted_ms;
 };
@@ -73,12 +73,13 @@ struct listener {
 
 struct relay {
     struct world world;
-    struct list listeners, links;
+    struct list listeners, passages;
     struct locator *locator;
     struct timer timer; /* asks for the master's name again */
     struct rng rng;
     struct place place; /* where it leads; port 0: nowhere yet */
     struct addr addr;   /* the same; len 0: not resolved yet */
+    bool named;         /* it came from the resolver */
     bool holding;
     size_t count, max;
     int64_t hold_max_ms;
@@ -89,92 +90,101 @@ static void add(const struct relay *relay, enum tally_id id, int64_t n)
     tally_add(relay->world.tally, id, n);
 }
 
-/* ---- the life of a link -------------------------------------------------------------------- */
+/* ---- the life of a passage -------------------------------------------------------------------- */
 
-static void link_free(struct grave *grave)
+static void passage_free(struct grave *grave)
 {
-    free(container_of(grave, struct link, grave));
+    free(container_of(grave, struct passage, grave));
 }
 
-static void link_enter(struct link *link, enum link_state state)
+static void passage_enter(struct passage *passage, enum passage_state state)
 {
-    bool waited = link->state < LINK_OPEN, waits = state < LINK_OPEN;
-    link->state = state;
-    if (link->held && waited && !waits)
-        add(link->relay, TALLY_RELAY_HELD_NOW, -1);
+    bool waited = passage->state < PASSAGE_OPEN, waits = state < PASSAGE_OPEN;
+    passage->state = state;
+    if (passage->held && waited && !waits)
+        add(passage->relay, TALLY_RELAY_HELD_NOW, -1);
 }
 
-static void link_end(struct link *link)
+static void passage_end(struct passage *passage)
 {
-    link_enter(link, LINK_CLOSING);
-    loop_timer_stop(link->relay->world.loop, &link->timer);
-    conn_close(&link->master);
-    conn_close(&link->client);
-    list_remove(&link->node);
-    link->relay->count--;
-    add(link->relay, TALLY_RELAY_NOW, -1);
-    loop_bury(link->relay->world.loop, &link->grave);
+    passage_enter(passage, PASSAGE_CLOSING);
+    loop_timer_stop(passage->relay->world.loop, &passage->timer);
+    conn_close(&passage->master);
+    conn_close(&passage->client);
+    list_remove(&passage->node);
+    passage->relay->count--;
+    add(passage->relay, TALLY_RELAY_NOW, -1);
+    loop_bury(passage->relay->world.loop, &passage->grave);
 }
 
 /* The way to the master ends here; the client gets what it said, then the end. */
-static void link_cut(struct link *link)
+static void passage_cut(struct passage *passage)
 {
-    conn_reset(&link->master);
-    if (buf_len(&link->client.out) == 0) {
-        link_end(link);
+    conn_reset(&passage->master);
+    if (buf_len(&passage->client.out) == 0) {
+        passage_end(passage);
         return;
     }
-    link_enter(link, LINK_CLOSING);
-    conn_pause(&link->client);
-    conn_close_write(&link->client);
-    loop_timer_start(link->relay->world.loop, &link->timer, LINGER_MS);
+    passage_enter(passage, PASSAGE_CLOSING);
+    conn_pause(&passage->client);
+    conn_close_write(&passage->client);
+    loop_timer_start(passage->relay->world.loop, &passage->timer, LINGER_MS);
 }
 
 /* It has to wait, for the first time or again. */
-static void link_wait(struct link *link, int64_t pause_ms)
+static void passage_wait(struct passage *passage, int64_t pause_ms)
 {
-    struct relay *relay = link->relay;
+    struct relay *relay = passage->relay;
     struct loop *loop = relay->world.loop;
-    int64_t left_ms = link->accepted_ms + relay->hold_max_ms - loop->now_ms;
-    link_enter(link, LINK_WAITING);
-    if (!link->held) {
-        link->held = true;
+    int64_t left_ms = passage->accepted_ms + relay->hold_max_ms - loop->now_ms;
+    passage_enter(passage, PASSAGE_WAITING);
+    if (!passage->held) {
+        passage->held = true;
         add(relay, TALLY_RELAY_HELD, 1);
         add(relay, TALLY_RELAY_HELD_NOW, 1);
     }
     bool leads = relay->addr.len > 0 && !relay->holding;
     int64_t wait_ms = leads ? rng_jitter(&relay->rng, pause_ms, 50) : left_ms;
-    loop_timer_start(loop, &link->timer, wait_ms < left_ms ? wait_ms : left_ms);
+    loop_timer_start(loop, &passage->timer, wait_ms < left_ms ? wait_ms : left_ms);
 }
 
-static bool link_connect(struct link *link);
-
-static void link_go(struct link *link)
+/* A try to reach the master failed. Its name may mean another address by now. */
+static void passage_failed(struct passage *passage)
 {
-    struct relay *relay = link->relay;
-    if (relay->world.loop->now_ms >= link->accepted_ms + relay->hold_max_ms) {
+    struct relay *relay = passage->relay;
+    add(relay, TALLY_RELAY_CONNECT_FAILED, 1);
+    if (relay->named && !timer_running(&relay->timer))
+        loop_timer_start(relay->world.loop, &relay->timer, LOCATE_MS);
+    conn_reset(&passage->master);
+    passage_wait(passage, PAUSE_MS);
+}
+
+static bool passage_connect(struct passage *passage);
+
+static void passage_go(struct passage *passage)
+{
+    struct relay *relay = passage->relay;
+    if (relay->world.loop->now_ms >= passage->accepted_ms + relay->hold_max_ms) {
         add(relay, TALLY_RELAY_EXPIRED, 1);
-        link_end(link);
-    } else if (relay->addr.len == 0 || relay->holding || !link_connect(link)) {
-        link_wait(link, PAUSE_MS);
+        passage_end(passage);
+    } else if (relay->addr.len == 0 || relay->holding || !passage_connect(passage)) {
+        passage_wait(passage, PAUSE_MS);
     }
 }
 
-static void on_link_timer(struct timer *timer)
+static void on_passage_timer(struct timer *timer)
 {
-    struct link *link = container_of(timer, struct link, timer);
-    switch (link->state) {
-    case LINK_WAITING:
-        link_go(link);
+    struct passage *passage = container_of(timer, struct passage, timer);
+    switch (passage->state) {
+    case PASSAGE_WAITING:
+        passage_go(passage);
         return;
-    case LINK_CONNECTING:
-        add(link->relay, TALLY_RELAY_CONNECT_FAILED, 1);
-        conn_reset(&link->master);
-        link_wait(link, PAUSE_MS);
+    case PASSAGE_CONNECTING:
+        passage_failed(passage);
         return;
-    case LINK_OPEN:
-    case LINK_CLOSING:
-        link_end(link);
+    case PASSAGE_OPEN:
+    case PASSAGE_CLOSING:
+        passage_end(passage);
         return;
     }
 }
@@ -193,22 +203,22 @@ static bool move(struct relay *relay, struct conn *from, struct conn *to, enum t
     return result != IO_FAILED;
 }
 
-/* Both directions have ended: the link does, when the last bytes have left. */
-static void link_end_if_over(struct link *link)
+/* Both directions have ended: the passage does, when the last bytes have left. */
+static void passage_end_if_over(struct passage *passage)
 {
-    if (link->client.eof_told && link->master.eof_told && buf_len(&link->client.out) == 0 &&
-        buf_len(&link->master.out) == 0)
-        link_end(link);
+    if (passage->client.eof_told && passage->master.eof_told &&
+        buf_len(&passage->client.out) == 0 && buf_len(&passage->master.out) == 0)
+        passage_end(passage);
 }
 
-static struct link *link_of_client(struct conn *conn)
+static struct passage *passage_of_client(struct conn *conn)
 {
-    return container_of(conn, struct link, client);
+    return container_of(conn, struct passage, client);
 }
 
-static struct link *link_of_master(struct conn *conn)
+static struct passage *passage_of_master(struct conn *conn)
 {
-    return container_of(conn, struct link, master);
+    return container_of(conn, struct passage, master);
 }
 
 static void client_connected(struct conn *conn)
@@ -218,35 +228,35 @@ static void client_connected(struct conn *conn)
 
 static void client_bytes(struct conn *conn)
 {
-    struct link *link = link_of_client(conn);
+    struct passage *passage = passage_of_client(conn);
     // When it fails, what the master said last still comes, then its end.
-    if (!move(link->relay, conn, &link->master, TALLY_RELAY_BYTES_IN))
+    if (!move(passage->relay, conn, &passage->master, TALLY_RELAY_BYTES_IN))
         conn_pause(conn);
 }
 
 static void client_drained(struct conn *conn)
 {
-    struct link *link = link_of_client(conn);
-    if (link->state == LINK_CLOSING) {
-        link_end(link);
+    struct passage *passage = passage_of_client(conn);
+    if (passage->state == PASSAGE_CLOSING) {
+        passage_end(passage);
         return;
     }
-    conn_resume(&link->master);
-    link_end_if_over(link);
+    conn_resume(&passage->master);
+    passage_end_if_over(passage);
 }
 
 static void client_eof(struct conn *conn)
 {
-    struct link *link = link_of_client(conn);
-    conn_close_write(&link->master);
-    link_end_if_over(link);
+    struct passage *passage = passage_of_client(conn);
+    conn_close_write(&passage->master);
+    passage_end_if_over(passage);
 }
 
 static void client_failed(struct conn *conn)
 {
-    struct link *link = link_of_client(conn);
-    conn_reset(&link->master);
-    link_end(link);
+    struct passage *passage = passage_of_client(conn);
+    conn_reset(&passage->master);
+    passage_end(passage);
 }
 
 static const struct conn_owner client_owner = {
@@ -259,53 +269,50 @@ static const struct conn_owner client_owner = {
 
 static void master_connected(struct conn *conn)
 {
-    struct link *link = link_of_master(conn);
+    struct passage *passage = passage_of_master(conn);
     if (net_is_self(conn->io.fd)) { // Nobody listens there, and we took its port.
-        conn_reset(conn);
-        link_wait(link, PAUSE_MS);
+        passage_failed(passage);
         return;
     }
-    loop_timer_stop(link->relay->world.loop, &link->timer);
-    link_enter(link, LINK_OPEN);
-    conn_resume(&link->client);
+    loop_timer_stop(passage->relay->world.loop, &passage->timer);
+    passage_enter(passage, PASSAGE_OPEN);
+    conn_resume(&passage->client);
 }
 
 static void master_bytes(struct conn *conn)
 {
-    struct link *link = link_of_master(conn);
-    if (move(link->relay, conn, &link->client, TALLY_RELAY_BYTES_OUT))
+    struct passage *passage = passage_of_master(conn);
+    if (move(passage->relay, conn, &passage->client, TALLY_RELAY_BYTES_OUT))
         return;
     conn_reset(conn);
-    link_end(link);
+    passage_end(passage);
 }
 
 static void master_drained(struct conn *conn)
 {
-    struct link *link = link_of_master(conn);
-    conn_resume(&link->client);
-    link_end_if_over(link);
+    struct passage *passage = passage_of_master(conn);
+    conn_resume(&passage->client);
+    passage_end_if_over(passage);
 }
 
 static void master_eof(struct conn *conn)
 {
-    struct link *link = link_of_master(conn);
+    struct passage *passage = passage_of_master(conn);
     if (conn->unwritable) {
-        link_cut(link);
+        passage_cut(passage);
         return;
     }
-    conn_close_write(&link->client);
-    link_end_if_over(link);
+    conn_close_write(&passage->client);
+    passage_end_if_over(passage);
 }
 
 static void master_failed(struct conn *conn)
 {
-    struct link *link = link_of_master(conn);
-    if (link->state == LINK_CONNECTING) {
-        add(link->relay, TALLY_RELAY_CONNECT_FAILED, 1);
-        conn_reset(conn);
-        link_wait(link, PAUSE_MS);
+    struct passage *passage = passage_of_master(conn);
+    if (passage->state == PASSAGE_CONNECTING) {
+        passage_failed(passage);
     } else {
-        link_cut(link);
+        passage_cut(passage);
     }
 }
 
@@ -317,52 +324,53 @@ static const struct conn_owner master_owner = {
     .failed = master_failed,
 };
 
-static bool link_connect(struct link *link)
+static bool passage_connect(struct passage *passage)
 {
-    struct relay *relay = link->relay;
+    struct relay *relay = passage->relay;
     int fd = net_connect(&relay->addr);
     if (fd < 0) {
         add(relay, TALLY_RELAY_CONNECT_FAILED, 1);
         return false;
     }
     net_keepalive(fd, IDLE_DEAD_MS);
-    if (!conn_init(&link->master, relay->world.loop, relay->world.shelf, fd, true, &master_owner)) {
+    if (!conn_init(&passage->master, relay->world.loop, relay->world.shelf, fd, true,
+                   &master_owner)) {
         close(fd);
         return false;
     }
-    link_enter(link, LINK_CONNECTING);
-    loop_timer_start(relay->world.loop, &link->timer, CONNECT_MS);
+    passage_enter(passage, PASSAGE_CONNECTING);
+    loop_timer_start(relay->world.loop, &passage->timer, CONNECT_MS);
     return true;
 }
 
 /* ---- listeners ----------------------------------------------------------------------------- */
 
-static void link_new(struct relay *relay, int fd)
+static void passage_new(struct relay *relay, int fd)
 {
-    struct link *link = relay->count < relay->max ? calloc(1, sizeof(*link)) : NULL;
-    if (!link) {
+    struct passage *passage = relay->count < relay->max ? calloc(1, sizeof(*passage)) : NULL;
+    if (!passage) {
         add(relay, TALLY_RELAY_REFUSED, 1);
         close(fd);
         return;
     }
-    link->relay = relay;
-    link->grave.fn = link_free;
-    link->accepted_ms = relay->world.loop->now_ms;
-    link->master.io.fd = -1;
-    timer_init(&link->timer, on_link_timer);
+    passage->relay = relay;
+    passage->grave.fn = passage_free;
+    passage->accepted_ms = relay->world.loop->now_ms;
+    passage->master.io.fd = -1;
+    timer_init(&passage->timer, on_passage_timer);
     net_keepalive(fd, IDLE_DEAD_MS);
-    if (!conn_init(&link->client, relay->world.loop, relay->world.shelf, fd, false,
+    if (!conn_init(&passage->client, relay->world.loop, relay->world.shelf, fd, false,
                    &client_owner)) {
         close(fd);
-        free(link);
+        free(passage);
         return;
     }
-    conn_pause(&link->client);
-    list_push_back(&relay->links, &link->node);
+    conn_pause(&passage->client);
+    list_push_back(&relay->passages, &passage->node);
     relay->count++;
     add(relay, TALLY_RELAY_CONNS, 1);
     add(relay, TALLY_RELAY_NOW, 1);
-    link_go(link);
+    passage_go(passage);
 }
 
 static void on_accept(struct io *io, uint32_t events)
@@ -372,7 +380,7 @@ static void on_accept(struct io *io, uint32_t events)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            link_new(listener->relay, fd);
+            passage_new(listener->relay, fd);
             continue;
         }
         if (net_error_is_ours(errno)) {
@@ -465,7 +473,7 @@ static bool open_all(struct relay *relay, const struct config_sentinel *sentinel
     return true;
 }
 
-static size_t links_allowed(void)
+static size_t passages_allowed(void)
 {
     struct rlimit limit;
     size_t half = CONNS_MAX;
@@ -485,7 +493,7 @@ bool relay_configure(struct relay *relay, const struct config_sentinel *sentinel
         find(relay, sentinel->opt.relay_listen[i])->keep = true;
     close_unless(relay, true);
     relay->hold_max_ms = sentinel->opt.hold_max_ms;
-    relay->max = links_allowed();
+    relay->max = passages_allowed();
     return true;
 }
 
@@ -497,9 +505,9 @@ void relay_listeners(const struct relay *relay, void (*each)(void *ctx, const st
 
 /* ---- where it leads ------------------------------------------------------------------------ */
 
-static struct link *link_of(struct list *node)
+static struct passage *passage_of(struct list *node)
 {
-    return container_of(node, struct link, node);
+    return container_of(node, struct passage, node);
 }
 
 /* The door leads somewhere: who waits goes through. */
@@ -507,10 +515,10 @@ static void let_in(struct relay *relay)
 {
     if (relay->addr.len == 0 || relay->holding)
         return;
-    list_each_safe(node, &relay->links)
+    list_each_safe(node, &relay->passages)
     {
-        if (link_of(node)->state == LINK_WAITING)
-            link_go(link_of(node));
+        if (passage_of(node)->state == PASSAGE_WAITING)
+            passage_go(passage_of(node));
     }
 }
 
@@ -530,7 +538,9 @@ static void on_located(void *ctx, const struct addr *addr, const char *error)
 static void locate(struct relay *relay)
 {
     static const struct addr none = {.len = 0};
-    if (locator_ask(relay->locator, relay->place.host, relay->place.port, &none, &relay->addr))
+    relay->named = !locator_ask(relay->locator, relay->place.host, relay->place.port, &none,
+                                &relay->addr);
+    if (!relay->named)
         let_in(relay);
 }
 
@@ -541,15 +551,15 @@ static void on_timer(struct timer *timer)
 
 static void cut_all(struct relay *relay)
 {
-    list_each_safe(node, &relay->links)
+    list_each_safe(node, &relay->passages)
     {
-        struct link *link = link_of(node);
-        if (link->state == LINK_OPEN) {
+        struct passage *passage = passage_of(node);
+        if (passage->state == PASSAGE_OPEN) {
             add(relay, TALLY_RELAY_CUT, 1);
-            link_cut(link);
-        } else if (link->state == LINK_CONNECTING) {
-            conn_reset(&link->master);
-            link_wait(link, PAUSE_MS);
+            passage_cut(passage);
+        } else if (passage->state == PASSAGE_CONNECTING) {
+            conn_reset(&passage->master);
+            passage_wait(passage, PAUSE_MS);
         }
     }
 }
@@ -592,7 +602,7 @@ struct relay *relay_new(const struct world *world)
     struct relay *relay = mem_must_alloc(sizeof(*relay));
     relay->world = *world;
     list_init(&relay->listeners);
-    list_init(&relay->links);
+    list_init(&relay->passages);
     timer_init(&relay->timer, on_timer);
     rng_seed_from_system(&relay->rng);
     relay->locator = locator_new(world->loop, world->resolver, on_located, relay);
@@ -604,7 +614,7 @@ void relay_free(struct relay *relay)
     if (!relay)
         return;
     list_each_safe(node, &relay->listeners) listener_close(listener_of(node));
-    list_each_safe(node, &relay->links) link_end(link_of(node));
+    list_each_safe(node, &relay->passages) passage_end(passage_of(node));
     loop_timer_stop(relay->world.loop, &relay->timer);
     locator_free(relay->locator);
     free(relay);
