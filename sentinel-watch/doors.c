@@ -177,6 +177,8 @@ static int64_t now_of(const struct doors *doors)
 void doors_baseline(struct doors *doors, const struct failover *now)
 {
     struct door *door = door_find(doors, now->master);
+    if (!barrier_is_news(notify_barrier(door->notify), now))
+        return;
     relay_lead(door->relay, &now->new_place);
     barrier_baseline(notify_barrier(door->notify), now, now_of(doors));
     notify_go(door->notify);
@@ -294,11 +296,12 @@ struct server_metrics {
 static void server_metric(void *ctx, const struct notify_server *server)
 {
     struct server_metrics *metrics = ctx;
-    for (int standing = STANDING_UNKNOWN; standing <= STANDING_STALE; standing++)
+    static const enum standing all[] = {STANDING_UNKNOWN, STANDING_READY, STANDING_STALE};
+    for (size_t i = 0; i < array_len(all); i++)
         text_addf(metrics->out,
                   "limpet_sentinel_server_state{master=\"%s\",server=\"%s/%s\",state=\"%s\"} %d\n",
-                  metrics->door->master, server->backend, server->name,
-                  standing_word((enum standing)standing), server->standing == standing);
+                  metrics->door->master, server->backend, server->name, standing_word(all[i]),
+                  server->standing == all[i]);
 }
 
 void doors_metrics(const struct doors *doors, struct text *out)
