@@ -15,7 +15,7 @@
 #include <string.h>
 
 struct asker {
-    struct world *world;
+    struct link_world *world;
     struct asker_options options;
     asker_fn *fn;
     void *ctx;
@@ -138,7 +138,7 @@ static void on_down(void *ctx, enum redis_end end, const char *why)
 
 static const struct link_owner link_owner = {.up = on_up, .down = on_down};
 
-struct asker *asker_new(struct world *world, const struct asker_options *options, asker_fn *fn,
+struct asker *asker_new(struct link_world *world, const struct asker_options *options, asker_fn *fn,
                         void *ctx)
 {
     struct asker *asker = mem_must_alloc(sizeof(*asker));

@@ -30,7 +30,7 @@ struct asker_answer {
 /* From the loop; the asker may be freed in it. */
 typedef void asker_fn(void *ctx, const struct asker_answer *answer);
 
-struct asker *asker_new(struct world *world, const struct asker_options *options, asker_fn *fn,
+struct asker *asker_new(struct link_world *world, const struct asker_options *options, asker_fn *fn,
                         void *ctx);
 void asker_free(struct asker *asker); /* NULL is fine */
 

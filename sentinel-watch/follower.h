@@ -74,7 +74,7 @@ struct follower {
     void *ctx;
     enum follower_state state;
     struct votes votes;
-    struct tally tally; /* of the last decision */
+    struct opinion opinion; /* of the last decision */
 
     /* The master as everybody downstream has been told. */
     uint64_t generation, epoch;
@@ -86,8 +86,8 @@ struct follower {
     bool unconfirmed; /* the fast path was taken, no majority has said so yet */
 
     struct answered_role roles[ASK_KINDS];
-    struct place candidate;     /* by an event of one sentinel, or of the majority's tally */
-    bool candidate_by_majority; /* the tally names it, with candidate_epoch */
+    struct place candidate;     /* by an event of one sentinel, or of the majority's opinion */
+    bool candidate_by_majority; /* the opinion names it, with candidate_epoch */
     uint64_t candidate_epoch;
     int64_t candidate_since_ms;
 

@@ -4,31 +4,25 @@
  *        ▲            │             │           │
  *        └────────────┴─────────────┴───────────┘    after retry_min, doubled up to retry_max
  *
- * A question to the resolver belongs to the resolver until it is answered, so it lives apart from the
- * link (struct lookup) and outlives it if need be. The last address that worked is used when a name
- * cannot be resolved just now.
+ * The last address that worked is used when a name cannot be resolved just now.
  */
 #include "sentinel-watch/link.h"
 
 #include "base/mem.h"
+#include "sentinel-watch/locator.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct lookup {
-    struct resolve resolve;
-    struct link *link; /* NULL: nobody waits for it */
-};
-
 struct link {
-    struct world *world;
+    struct link_world *world;
     struct link_options options;
     const struct link_owner *owner;
     void *ctx;
     struct redis *redis;
-    struct lookup *lookup; /* NULL: none is under way */
+    struct locator *locator;
     struct timer retry;
     struct grave grave;
     struct addr addr; /* the last one; len 0: none yet */
@@ -89,57 +83,34 @@ static void link_connect(struct link *link)
         .timeout_ms = link->options.timeout_ms,
         .heartbeat_ms = link->options.heartbeat_ms,
     };
-    struct world *world = link->world;
+    struct link_world *world = link->world;
     link->redis = redis_new(world->loop, world->shelf, &options, &redis_owner, link);
     if (!link->redis)
         link_down(link, REDIS_CONNECT_FAILED, strerror(errno));
 }
 
-/* deliver of a lookup's letter. */
-static void on_resolved(struct letter *letter, void *ctx)
+/* located_fn */
+static void on_located(void *ctx, const struct addr *addr, const char *error)
 {
-    struct resolve *answer = container_of(letter, struct resolve, letter);
-    struct lookup *lookup = container_of(answer, struct lookup, resolve);
-    struct link *link = lookup->link;
-    (void)ctx;
-    if (link) {
-        link->lookup = NULL;
-        if (answer->ok)
-            link->addr = answer->addr;
-        if (link->addr.len > 0)
-            link_connect(link);
-        else
-            link_down(link, REDIS_CONNECT_FAILED, answer->error);
-    }
-    free(lookup);
-}
-
-static void link_resolve(struct link *link, const struct endpoint *endpoint)
-{
-    struct lookup *lookup = mem_must_alloc(sizeof(*lookup));
-    lookup->link = link;
-    link->lookup = lookup;
-    lookup->resolve.letter.deliver = on_resolved;
-    lookup->resolve.reply_to = &link->world->loop->mailbox;
-    lookup->resolve.port = endpoint->port;
-    lookup->resolve.prefer = link->addr;
-    snprintf(lookup->resolve.host, sizeof(lookup->resolve.host), "%s", endpoint->host);
-    resolver_ask(link->world->resolver, &lookup->resolve);
+    struct link *link = ctx;
+    if (link->redis || timer_running(&link->retry))
+        return; // It began anew meanwhile.
+    if (addr)
+        link->addr = *addr;
+    if (link->addr.len > 0)
+        link_connect(link);
+    else
+        link_down(link, REDIS_CONNECT_FAILED, error);
 }
 
 static void link_begin(struct link *link)
 {
-    char text[PLACE_TEXT_MAX];
-    struct endpoint endpoint;
-    endpoint_parse(span_str(place_show(&link->options.place, text)), false, &endpoint);
-    if (endpoint.kind == ENDPOINT_NAME) {
-        link_resolve(link, &endpoint);
-    } else if (endpoint.kind == ENDPOINT_ADDR) {
-        link->addr = endpoint.addr;
-        link_connect(link);
-    } else {
-        link_down(link, REDIS_CONNECT_FAILED, endpoint.error);
-    }
+    const struct place *place = &link->options.place;
+    struct addr addr;
+    if (!locator_ask(link->locator, place->host, place->port, &link->addr, &addr))
+        return;
+    link->addr = addr;
+    link_connect(link);
 }
 
 static void link_on_retry(struct timer *timer)
@@ -152,15 +123,12 @@ static void link_drop(struct link *link)
     redis_free(link->redis);
     link->redis = NULL;
     link->up = false;
-    if (link->lookup)
-        link->lookup->link = NULL;
-    link->lookup = NULL;
     loop_timer_stop(link->world->loop, &link->retry);
 }
 
 /* ---- public ---- */
 
-struct link *link_new(struct world *world, const struct link_options *options,
+struct link *link_new(struct link_world *world, const struct link_options *options,
                       const struct link_owner *owner, void *ctx)
 {
     struct link *link = mem_must_alloc(sizeof(*link));
@@ -169,6 +137,7 @@ struct link *link_new(struct world *world, const struct link_options *options,
     link->owner = owner;
     link->ctx = ctx;
     link->retry_ms = options->retry_min_ms;
+    link->locator = locator_new(world->loop, world->resolver, on_located, link);
     timer_init(&link->retry, link_on_retry);
     loop_timer_start(world->loop, &link->retry, 0); // Callbacks come from the loop only.
     return link;
@@ -185,6 +154,7 @@ void link_free(struct link *link)
         return;
     link->is_dead = true;
     link_drop(link);
+    locator_free(link->locator);
     link->grave.fn = link_bury;
     loop_bury(link->world->loop, &link->grave);
 }

@@ -12,7 +12,7 @@
 #include "sentinel-watch/event.h"
 
 /* What everything in sentinel-watch stands on. */
-struct world {
+struct link_world {
     struct loop *loop;
     struct shelf *shelf;
     struct resolver *resolver;
@@ -36,7 +36,7 @@ struct link_options {
     int64_t retry_min_ms, retry_max_ms;
 };
 
-struct link *link_new(struct world *world, const struct link_options *options,
+struct link *link_new(struct link_world *world, const struct link_options *options,
                       const struct link_owner *owner, void *ctx);
 void link_free(struct link *link); /* NULL is fine */
 /* The connection while it is up; NULL: it is not. */

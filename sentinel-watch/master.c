@@ -28,7 +28,7 @@ enum {
     LISTED_MS = 60000, /* who is neither heard nor told of for so long is forgotten */
 };
 
-struct post { /* a sentinel and what is known of it from others */
+struct seat { /* a sentinel and what is known of it from others */
     struct sentinel *sentinel;
     int64_t listed_ms[VOTERS_MAX]; /* by which others, when; 0: never */
 };
@@ -42,13 +42,13 @@ struct asking {
 };
 
 struct master {
-    struct world *world;
+    struct link_world *world;
     const struct config_sentinel *config;
     struct doors *doors;
     struct journal *journal;
     struct follower follower;
-    struct post posts[VOTERS_MAX];
-    size_t post_count;
+    struct seat seats[VOTERS_MAX];
+    size_t seat_count;
     struct asking askings[ASK_KINDS];
     struct timer tick;
     struct grave grave;
@@ -204,11 +204,11 @@ static void master_sync(struct master *m)
 
 /* ---- sentinels ---- */
 
-static struct post *post_of(struct master *m, const struct sentinel *sentinel)
+static struct seat *seat_of(struct master *m, const struct sentinel *sentinel)
 {
-    for (size_t i = 0; i < m->post_count; i++)
-        if (m->posts[i].sentinel == sentinel)
-            return &m->posts[i];
+    for (size_t i = 0; i < m->seat_count; i++)
+        if (m->seats[i].sentinel == sentinel)
+            return &m->seats[i];
     abort();
 }
 
@@ -227,19 +227,19 @@ static void note_sentinel(struct master *m, const struct sentinel *sentinel, boo
                 source_of(sentinel, source), text);
 }
 
-static size_t listed_by(const struct master *m, const struct post *post)
+static size_t listed_by(const struct master *m, const struct seat *seat)
 {
     size_t count = 0;
-    for (size_t i = 0; i < m->post_count; i++)
-        count += post->listed_ms[i] != 0 && now_ms(m) - post->listed_ms[i] < LISTED_MS;
+    for (size_t i = 0; i < m->seat_count; i++)
+        count += seat->listed_ms[i] != 0 && now_ms(m) - seat->listed_ms[i] < LISTED_MS;
     return count;
 }
 
 static size_t heard(const struct master *m)
 {
     size_t count = 0;
-    for (size_t i = 0; i < m->post_count; i++)
-        count += sentinel_voter(m->posts[i].sentinel) >= 0;
+    for (size_t i = 0; i < m->seat_count; i++)
+        count += sentinel_voter(m->seats[i].sentinel) >= 0;
     return count;
 }
 
@@ -251,8 +251,8 @@ static void make_voter(struct master *m, struct sentinel *sentinel)
 static void on_report(void *ctx, struct sentinel *sentinel, const struct report *report)
 {
     struct master *m = ctx;
-    struct post *post = post_of(m, sentinel);
-    if (sentinel_voter(sentinel) < 0 && listed_by(m, post) >= (heard(m) > 1 ? 2u : 1u))
+    struct seat *seat = seat_of(m, sentinel);
+    if (sentinel_voter(sentinel) < 0 && listed_by(m, seat) >= (heard(m) > 1 ? 2u : 1u))
         make_voter(m, sentinel);
     int voter = sentinel_voter(sentinel);
     if (voter < 0)
@@ -300,15 +300,15 @@ static void on_event(void *ctx, struct sentinel *sentinel, struct span channel, 
     master_sync(m);
 }
 
-static void remove_post(struct master *m, size_t at)
+static void remove_seat(struct master *m, size_t at)
 {
-    struct post *post = &m->posts[at];
-    int voter = sentinel_voter(post->sentinel);
-    sentinel_free(post->sentinel);
-    m->post_count--;
-    memmove(post, post + 1, (m->post_count - at) * sizeof(*post));
-    for (size_t i = 0; i < m->post_count; i++) { // Who listed whom goes by position.
-        int64_t *listed = m->posts[i].listed_ms;
+    struct seat *seat = &m->seats[at];
+    int voter = sentinel_voter(seat->sentinel);
+    sentinel_free(seat->sentinel);
+    m->seat_count--;
+    memmove(seat, seat + 1, (m->seat_count - at) * sizeof(*seat));
+    for (size_t i = 0; i < m->seat_count; i++) { // Who listed whom goes by position.
+        int64_t *listed = m->seats[i].listed_ms;
         memmove(&listed[at], &listed[at + 1], (VOTERS_MAX - 1 - at) * sizeof(*listed));
         listed[VOTERS_MAX - 1] = 0;
     }
@@ -323,23 +323,23 @@ static void on_named(void *ctx, struct sentinel *sentinel)
     struct master *m = ctx;
     struct sentinel_info info, other;
     sentinel_info(sentinel, &info);
-    for (size_t i = 0; i < m->post_count; i++) {
-        sentinel_info(m->posts[i].sentinel, &other);
-        if (m->posts[i].sentinel == sentinel || strcmp(other.run_id, info.run_id) != 0)
+    for (size_t i = 0; i < m->seat_count; i++) {
+        sentinel_info(m->seats[i].sentinel, &other);
+        if (m->seats[i].sentinel == sentinel || strcmp(other.run_id, info.run_id) != 0)
             continue;
         bool this_goes = !info.configured;
         note_sentinel(m, sentinel, info.configured && other.configured,
                       "it is a sentinel that is known by another address already");
-        remove_post(m, this_goes ? (size_t)(post_of(m, sentinel) - m->posts) : i);
+        remove_seat(m, this_goes ? (size_t)(seat_of(m, sentinel) - m->seats) : i);
         return;
     }
 }
 
 static const struct sentinel_owner sentinel_owner;
 
-static struct post *add_post(struct master *m, const struct place *place, bool configured)
+static struct seat *add_seat(struct master *m, const struct place *place, bool configured)
 {
-    if (m->post_count == VOTERS_MAX)
+    if (m->seat_count == VOTERS_MAX)
         return NULL;
     const struct sentinel_options *opt = &m->config->opt;
     struct sentinel_setup setup = {
@@ -349,57 +349,57 @@ static struct post *add_post(struct master *m, const struct place *place, bool c
         .configured = configured,
     };
     master_map(m->config, place, &setup.place);
-    struct post *post = &m->posts[m->post_count++];
-    *post = (struct post){.sentinel = sentinel_new(m->world, &setup, &sentinel_owner, m)};
-    return post;
+    struct seat *seat = &m->seats[m->seat_count++];
+    *seat = (struct seat){.sentinel = sentinel_new(m->world, &setup, &sentinel_owner, m)};
+    return seat;
 }
 
 /* The sentinel that another one tells of, NULL: a new one. */
-static struct post *find_post(struct master *m, const struct place *place, struct span run_id)
+static struct seat *find_seat(struct master *m, const struct place *place, struct span run_id)
 {
     struct place there;
     struct endpoint endpoint;
     char text[PLACE_TEXT_MAX];
     master_map(m->config, place, &there);
     endpoint_parse(span_str(place_show(&there, text)), false, &endpoint);
-    for (size_t i = 0; i < m->post_count; i++) {
+    for (size_t i = 0; i < m->seat_count; i++) {
         struct sentinel_info info;
-        sentinel_info(m->posts[i].sentinel, &info);
+        sentinel_info(m->seats[i].sentinel, &info);
         bool named = info.run_id[0] && span_eq(span_str(info.run_id), run_id);
         bool same_addr = endpoint.kind == ENDPOINT_ADDR && info.addr->len > 0 &&
                          addr_eq(info.addr, &endpoint.addr);
         if (named || same_addr || place_eq(&info.place, &there))
-            return &m->posts[i];
+            return &m->seats[i];
     }
     return NULL;
 }
 
 static void forget_unlisted(struct master *m)
 {
-    for (size_t i = m->post_count; i-- > 0;) {
+    for (size_t i = m->seat_count; i-- > 0;) {
         struct sentinel_info info;
-        sentinel_info(m->posts[i].sentinel, &info);
-        if (info.configured || info.up || listed_by(m, &m->posts[i]) > 0)
+        sentinel_info(m->seats[i].sentinel, &info);
+        if (info.configured || info.up || listed_by(m, &m->seats[i]) > 0)
             continue;
-        note_sentinel(m, m->posts[i].sentinel, false, "nobody tells of this sentinel any more");
-        remove_post(m, i);
+        note_sentinel(m, m->seats[i].sentinel, false, "nobody tells of this sentinel any more");
+        remove_seat(m, i);
     }
 }
 
 static void on_sentinels(void *ctx, struct sentinel *sentinel, const struct resp *list)
 {
     struct master *m = ctx;
-    size_t from = (size_t)(post_of(m, sentinel) - m->posts);
+    size_t from = (size_t)(seat_of(m, sentinel) - m->seats);
     for (size_t i = 0; i < list->count && i < VOTERS_MAX; i++) {
         const struct resp *fields = list->items[i];
         struct place place;
         if (!place_parse(resp_field(fields, "ip"), resp_field(fields, "port"), &place))
             continue;
-        struct post *post = find_post(m, &place, resp_field(fields, "runid"));
-        if (!post)
-            post = add_post(m, &place, false);
-        if (post)
-            post->listed_ms[from] = now_ms(m);
+        struct seat *seat = find_seat(m, &place, resp_field(fields, "runid"));
+        if (!seat)
+            seat = add_seat(m, &place, false);
+        if (seat)
+            seat->listed_ms[from] = now_ms(m);
     }
     forget_unlisted(m);
 }
@@ -459,8 +459,8 @@ static void on_tick(struct timer *timer)
     master_sync(m);
     // Who waits for his calm second is asked at once when it is over with the calm.
     if (was_calm && follower_poll_ms(&m->follower) <= TICK_MS)
-        for (size_t i = 0; i < m->post_count; i++)
-            sentinel_poll(m->posts[i].sentinel);
+        for (size_t i = 0; i < m->seat_count; i++)
+            sentinel_poll(m->seats[i].sentinel);
     loop_timer_start(m->world->loop, &m->tick, TICK_MS);
 }
 
@@ -486,7 +486,7 @@ void master_outdated(struct master *m, uint64_t generation, uint64_t epoch)
 
 /* ---- beginning and end ---- */
 
-struct master *master_new(struct world *world, const struct config_sentinel *config,
+struct master *master_new(struct link_world *world, const struct config_sentinel *config,
                           struct doors *doors, struct journal *journal, const struct failover *told)
 {
     struct master *m = mem_must_alloc(sizeof(*m));
@@ -511,7 +511,7 @@ struct master *master_new(struct world *world, const struct config_sentinel *con
         struct place place;
         bool good = place_parse_text(span_str(config->opt.sentinels[i]), &place);
         assert(good); // The configuration has been checked.
-        make_voter(m, add_post(m, &place, true)->sentinel);
+        make_voter(m, add_seat(m, &place, true)->sentinel);
     }
     timer_init(&m->tick, on_tick);
     loop_timer_start(world->loop, &m->tick, TICK_MS);
@@ -530,8 +530,8 @@ void master_free(struct master *m)
     loop_timer_stop(m->world->loop, &m->tick);
     for (enum ask_kind kind = 0; kind < ASK_KINDS; kind++)
         asker_free(m->askings[kind].asker);
-    for (size_t i = 0; i < m->post_count; i++)
-        sentinel_free(m->posts[i].sentinel);
+    for (size_t i = 0; i < m->seat_count; i++)
+        sentinel_free(m->seats[i].sentinel);
     m->grave.fn = master_bury;
     loop_bury(m->world->loop, &m->grave);
 }
@@ -570,12 +570,12 @@ bool master_handover(const struct master *m, struct failover *out)
 
 size_t master_sentinel_count(const struct master *m)
 {
-    return m->post_count;
+    return m->seat_count;
 }
 
 struct sentinel *master_sentinel(const struct master *m, size_t i)
 {
-    return m->posts[i].sentinel;
+    return m->seats[i].sentinel;
 }
 
 size_t master_nodes(const struct master *m, const struct node **list)

@@ -16,7 +16,7 @@
 struct master;
 
 /* The configuration outlives the master. `told`: what was told before a reload; NULL: nothing. */
-struct master *master_new(struct world *world, const struct config_sentinel *config,
+struct master *master_new(struct link_world *world, const struct config_sentinel *config,
                           struct doors *doors, struct journal *journal,
                           const struct failover *told);
 void master_free(struct master *master);

@@ -32,7 +32,7 @@ enum {
 };
 
 struct sentinel {
-    struct world *world;
+    struct link_world *world;
     struct sentinel_setup options;
     const struct sentinel_owner *owner;
     void *ctx;
@@ -333,7 +333,7 @@ static const struct link_owner news_owner = {news_up, news_down, news_message};
 
 /* ---- public ---- */
 
-struct sentinel *sentinel_new(struct world *world, const struct sentinel_setup *options,
+struct sentinel *sentinel_new(struct link_world *world, const struct sentinel_setup *options,
                               const struct sentinel_owner *owner, void *ctx)
 {
     struct sentinel *s = mem_must_alloc(sizeof(*s));

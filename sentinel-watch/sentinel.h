@@ -43,7 +43,7 @@ struct sentinel_setup {
     bool configured; /* else another one told of it */
 };
 
-struct sentinel *sentinel_new(struct world *world, const struct sentinel_setup *options,
+struct sentinel *sentinel_new(struct link_world *world, const struct sentinel_setup *options,
                               const struct sentinel_owner *owner, void *ctx);
 void sentinel_free(struct sentinel *sentinel);
 

@@ -225,7 +225,7 @@ static bool say_ready(struct service *service)
 /* False: said why. */
 static bool begin(struct service *service)
 {
-    service->world = (struct world){
+    service->world = (struct link_world){
         .loop = &service->loop, .shelf = shelf_new(), .resolver = resolver_new()};
     if (!service->world.shelf || !service->world.resolver) {
         log_error("cannot start, no memory or threads");

@@ -14,7 +14,7 @@ struct web;
 
 struct service {
     struct loop loop;
-    struct world world;
+    struct link_world world;
     const char *file;
     char watcher[160];
     struct config *config;

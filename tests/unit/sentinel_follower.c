@@ -303,7 +303,7 @@ static void test_without_a_majority_nothing_is_done(void **state)
     begin();
     follower_lost_sentinel(&f, 0, now);
     follower_lost_sentinel(&f, 1, now);
-    assert_true(f.tally.blind);
+    assert_true(f.opinion.blind);
     says(2, &B, 5, "so");
     role(&B, ROLE_MASTER);
     expect("");
@@ -341,7 +341,7 @@ static void test_one_sentinel_only(void **state)
 {
     (void)state;
     begin_with(1, false, true);
-    assert_true(f.tally.degraded);
+    assert_true(f.opinion.degraded);
     says(0, &A, 4, "so");
     expect("hold 1:5 A-; ");
     says(0, &B, 5, "");
