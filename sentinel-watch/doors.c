@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One struct door per master, found by its name; each has a notify, a relay, hooks and a tally. What
+ * is said to a door goes to all of them in an order that matters:
+ *
+ *   hold     barrier first (servers queue as early as can be), then the relay holds newcomers
+ *   switch   relay and files first (who connects anew shall find the new master), then the barrier
+ *   pub      told by the barrier: `publish` comes last, when all who listen there are there
+ *
+ * A reload prepares what can fail (listeners) for all masters, then commits what cannot.
+ */
+#include "sentinel-watch/doors.h"
+
+#include "base/log.h"
+#include "sentinel-watch/notify.h"
+#include "sentinel-watch/relay.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct door {
+    struct list node;
+    struct doors *doors;
+    char *master;
+    struct notify *notify;
+    struct relay *relay;
+    struct tally tally;
+    const struct config_sentinel *sentinel;
+    bool keep; /* during doors_apply */
+};
+
+struct doors {
+    struct doors_world world;
+    struct list list;
+};
+
+static struct door *door_of(struct list *node)
+{
+    return container_of(node, struct door, node);
+}
+
+static struct door *door_find(const struct doors *doors, const char *master)
+{
+    list_each(node, &doors->list)
+    {
+        if (strcmp(door_of(node)->master, master) == 0)
+            return door_of(node);
+    }
+    return NULL;
+}
+
+/* ---- what the barrier tells ---------------------------------------------------------------- */
+
+static void on_phase(void *ctx, const struct failover *failover, enum phase phase)
+{
+    struct door *door = ctx;
+    const struct doors_world *world = &door->doors->world;
+    if (phase == PHASE_CANCEL)
+        relay_release(door->relay);
+    world->owner->phase(world->ctx, failover, phase);
+}
+
+static void on_outdated(void *ctx, const char *master, uint64_t generation, uint64_t epoch)
+{
+    struct door *door = ctx;
+    const struct doors_world *world = &door->doors->world;
+    world->owner->outdated(world->ctx, master, generation, epoch);
+}
+
+static void on_changed(void *ctx)
+{
+    (void)ctx;
+}
+
+static const struct notify_owner notify_owner = {on_phase, on_outdated, on_changed};
+
+/* ---- masters that come and go -------------------------------------------------------------- */
+
+static struct door *door_new(struct doors *doors, const char *master)
+{
+    struct door *door = mem_must_alloc(sizeof(*door));
+    struct world world = {doors->world.loop, doors->world.shelf, doors->world.resolver,
+                          doors->world.watcher, &door->tally};
+    door->doors = doors;
+    door->master = mem_must_copy(master);
+    door->notify = notify_new(&world, &notify_owner, door);
+    door->relay = relay_new(&world);
+    list_push_back(&doors->list, &door->node);
+    return door;
+}
+
+static void door_free(struct door *door)
+{
+    list_remove(&door->node);
+    notify_free(door->notify);
+    relay_free(door->relay);
+    free(door->master);
+    free(door);
+}
+
+/* Listeners of all masters. False: some are as the new configuration says, all that were are still
+ * open. */
+static bool open_all(struct doors *doors, const struct config *config, char **error)
+{
+    for (size_t i = 0; i < config->sentinel_count; i++) {
+        const struct config_sentinel *sentinel = &config->sentinels[i];
+        struct door *door = door_find(doors, sentinel->opt.master);
+        if (!door)
+            door = door_new(doors, sentinel->opt.master);
+        if (!relay_configure(door->relay, sentinel, error))
+            return false;
+        door->keep = true;
+    }
+    return true;
+}
+
+/* Back to what was: doors that were new go, the others listen as before. */
+static void undo(struct doors *doors)
+{
+    list_each_safe(node, &doors->list)
+    {
+        struct door *door = door_of(node);
+        char *error = NULL;
+        if (!door->sentinel)
+            door_free(door);
+        else if (door->keep && !relay_configure(door->relay, door->sentinel, &error))
+            log_error("%s; a reload has closed it and cannot go back", error);
+        free(error);
+    }
+}
+
+bool doors_apply(struct doors *doors, const struct config *config, char **error)
+{
+    list_each(node, &doors->list) door_of(node)->keep = false;
+    if (!open_all(doors, config, error)) {
+        undo(doors);
+        return false;
+    }
+    list_each_safe(node, &doors->list)
+    {
+        if (!door_of(node)->keep)
+            door_free(door_of(node));
+    }
+    for (size_t i = 0; i < config->sentinel_count; i++) {
+        struct door *door = door_find(doors, config->sentinels[i].opt.master);
+        door->sentinel = &config->sentinels[i];
+        notify_configure(door->notify, config, door->sentinel);
+    }
+    return true;
+}
+
+struct doors *doors_new(const struct doors_world *world)
+{
+    struct doors *doors = mem_must_alloc(sizeof(*doors));
+    doors->world = *world;
+    list_init(&doors->list);
+    return doors;
+}
+
+void doors_free(struct doors *doors)
+{
+    if (!doors)
+        return;
+    list_each_safe(node, &doors->list) door_free(door_of(node));
+    free(doors);
+}
+
+/* ---- what the state machine says ----------------------------------------------------------- */
+
+static int64_t now_of(const struct doors *doors)
+{
+    return doors->world.loop->now_ms;
+}
+
+void doors_baseline(struct doors *doors, const struct failover *now)
+{
+    struct door *door = door_find(doors, now->master);
+    if (!barrier_is_news(notify_barrier(door->notify), now))
+        return;
+    relay_lead(door->relay, &now->new_place);
+    barrier_baseline(notify_barrier(door->notify), now, now_of(doors));
+    notify_go(door->notify);
+}
+
+void doors_hold(struct doors *doors, const struct failover *failover)
+{
+    struct door *door = door_find(doors, failover->master);
+    struct barrier *barrier = notify_barrier(door->notify);
+    barrier_hold(barrier, failover, now_of(doors));
+    if (barrier->stage == PHASE_HOLD && !barrier->decided)
+        relay_hold(door->relay);
+    notify_go(door->notify);
+}
+
+void doors_switch(struct doors *doors, const struct failover *failover)
+{
+    struct door *door = door_find(doors, failover->master);
+    if (!barrier_is_news(notify_barrier(door->notify), failover))
+        return;
+    relay_lead(door->relay, &failover->new_place);
+    barrier_switch(notify_barrier(door->notify), failover, now_of(doors));
+    notify_go(door->notify);
+}
+
+void doors_cancel(struct doors *doors, const struct failover *failover)
+{
+    struct door *door = door_find(doors, failover->master);
+    barrier_cancel(notify_barrier(door->notify), failover, now_of(doors));
+    notify_go(door->notify);
+}
+
+void doors_fence(struct doors *doors, const struct failover *failover)
+{
+    struct door *door = door_find(doors, failover->master);
+    barrier_fence(notify_barrier(door->notify), failover, now_of(doors));
+    notify_go(door->notify);
+}
+
+/* ---- for people and tools ------------------------------------------------------------------ */
+
+enum phase doors_phase(const struct doors *doors, const char *master)
+{
+    struct door *door = door_find(doors, master);
+    const struct barrier *barrier = door ? notify_barrier(door->notify) : NULL;
+    return barrier && !barrier->over ? barrier->stage : PHASE_NONE;
+}
+
+struct listing {
+    void (*each)(void *ctx, const char *name, const struct addr *addr);
+    void *ctx;
+    char name[FAILOVER_NAME_MAX + 8];
+};
+
+static void list_one(void *ctx, const struct addr *addr)
+{
+    struct listing *listing = ctx;
+    listing->each(listing->ctx, listing->name, addr);
+}
+
+void doors_listeners(const struct doors *doors,
+                     void (*each)(void *ctx, const char *name, const struct addr *addr), void *ctx)
+{
+    bool several = !list_empty(&doors->list) && doors->list.next != doors->list.prev;
+    list_each(node, &doors->list)
+    {
+        const struct door *door = door_of(node);
+        struct listing listing = {each, ctx, "relay"};
+        if (several)
+            snprintf(listing.name, sizeof(listing.name), "relay.%s", door->master);
+        relay_listeners(door->relay, list_one, &listing);
+    }
+}
+
+void doors_show(const struct doors *doors, const char *master, struct text *out)
+{
+    struct door *door = door_find(doors, master);
+    if (!door)
+        return;
+    text_addf(out, "{\"nodes\":");
+    notify_show(door->notify, out);
+    text_addf(out, ",\"relay\":");
+    relay_show(door->relay, out);
+    text_addf(out, "}");
+}
+
+/* One row of tally.def for every master. */
+static void metric(const struct doors *doors, enum tally_id id, struct text *out)
+{
+    const struct tally_info *info = &tally_table[id];
+    if (info->help[0] != '\0')
+        text_addf(out, "# HELP limpet_sentinel_%s %s\n# TYPE limpet_sentinel_%s %s\n", info->metric,
+                  info->help, info->metric, info->gauge ? "gauge" : "counter");
+    list_each(node, &doors->list)
+    {
+        const struct door *door = door_of(node);
+        text_addf(out, "limpet_sentinel_%s{master=\"%s\"%s%s} %" PRId64 "\n", info->metric,
+                  door->master, info->labels[0] != '\0' ? "," : "", info->labels,
+                  door->tally.value[id]);
+    }
+}
+
+static const char *standing_word(enum standing standing)
+{
+    static const char *const words[] = {
+        [STANDING_UNKNOWN] = "unknown", [STANDING_READY] = "ready", [STANDING_STALE] = "stale"};
+    return words[standing];
+}
+
+struct server_metrics {
+    struct text *out;
+    const struct door *door;
+};
+
+static void server_metric(void *ctx, const struct notify_server *server)
+{
+    struct server_metrics *metrics = ctx;
+    static const enum standing all[] = {STANDING_UNKNOWN, STANDING_READY, STANDING_STALE};
+    for (size_t i = 0; i < array_len(all); i++)
+        text_addf(metrics->out,
+                  "limpet_sentinel_server_state{master=\"%s\",server=\"%s/%s\",state=\"%s\"} %d\n",
+                  metrics->door->master, server->backend, server->name, standing_word(all[i]),
+                  server->standing == all[i]);
+}
+
+void doors_metrics(const struct doors *doors, struct text *out)
+{
+    for (size_t id = 0; id < TALLIES; id++)
+        metric(doors, (enum tally_id)id, out);
+    text_addf(out, "# HELP limpet_sentinel_server_state whether a server follows the master\n"
+                   "# TYPE limpet_sentinel_server_state gauge\n");
+    list_each(node, &doors->list)
+    {
+        struct server_metrics metrics = {out, door_of(node)};
+        notify_each(door_of(node)->notify, server_metric, &metrics);
+    }
+}
