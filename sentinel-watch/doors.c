@@ -12,6 +12,7 @@
 #include "sentinel-watch/doors.h"
 
 #include "base/log.h"
+#include "sentinel-watch/hook.h"
 #include "sentinel-watch/notify.h"
 #include "sentinel-watch/relay.h"
 
@@ -26,6 +27,7 @@ struct door {
     char *master;
     struct notify *notify;
     struct relay *relay;
+    struct hook *hook;
     struct tally tally;
     const struct config_sentinel *sentinel;
     bool keep; /* during doors_apply */
@@ -59,6 +61,7 @@ static void on_phase(void *ctx, const struct failover *failover, enum phase phas
     const struct doors_world *world = &door->doors->world;
     if (phase == PHASE_CANCEL)
         relay_release(door->relay);
+    hook_phase(door->hook, failover, phase);
     world->owner->phase(world->ctx, failover, phase);
 }
 
@@ -87,6 +90,7 @@ static struct door *door_new(struct doors *doors, const char *master)
     door->master = mem_must_copy(master);
     door->notify = notify_new(&world, &notify_owner, door);
     door->relay = relay_new(&world);
+    door->hook = hook_new(&world);
     list_push_back(&doors->list, &door->node);
     return door;
 }
@@ -96,6 +100,7 @@ static void door_free(struct door *door)
     list_remove(&door->node);
     notify_free(door->notify);
     relay_free(door->relay);
+    hook_free(door->hook);
     free(door->master);
     free(door);
 }
@@ -147,6 +152,7 @@ bool doors_apply(struct doors *doors, const struct config *config, char **error)
         struct door *door = door_find(doors, config->sentinels[i].opt.master);
         door->sentinel = &config->sentinels[i];
         notify_configure(door->notify, config, door->sentinel);
+        hook_configure(door->hook, door->sentinel);
     }
     return true;
 }
@@ -180,6 +186,7 @@ void doors_baseline(struct doors *doors, const struct failover *now)
     if (!barrier_is_news(notify_barrier(door->notify), now))
         return;
     relay_lead(door->relay, &now->new_place);
+    hook_lead(door->hook, now, false);
     barrier_baseline(notify_barrier(door->notify), now, now_of(doors));
     notify_go(door->notify);
 }
@@ -200,6 +207,7 @@ void doors_switch(struct doors *doors, const struct failover *failover)
     if (!barrier_is_news(notify_barrier(door->notify), failover))
         return;
     relay_lead(door->relay, &failover->new_place);
+    hook_lead(door->hook, failover, true);
     barrier_switch(notify_barrier(door->notify), failover, now_of(doors));
     notify_go(door->notify);
 }
