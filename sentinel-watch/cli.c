@@ -4,11 +4,12 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "sentinel-watch/service.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { EXIT_FINE = 0, EXIT_CONFIG = 1, EXIT_SYSTEM = 2 };
+enum { EXIT_FINE = 0, EXIT_CONFIG = 1 };
 
 struct arguments {
     const char *file;
@@ -69,6 +70,5 @@ int cli_run(int argc, char **argv)
         return EXIT_CONFIG;
     log_setup("sentinel-watch", (enum log_level)config->log.level,
               (enum log_format)config->log.format);
-    config_free(config);
-    return EXIT_SYSTEM;
+    return service_run(args.file, config);
 }
