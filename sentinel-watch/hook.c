@@ -107,12 +107,11 @@ static void write_event(struct hook *hook, const struct failover *failover, enum
 
 static void write_address(struct hook *hook, const struct place *place)
 {
-    char path[PATH_MAX], text[PLACE_TEXT_MAX + 1];
+    char path[PATH_MAX], address[PLACE_TEXT_MAX], text[PLACE_TEXT_MAX + 1];
     if (!hook->opt->file)
         return;
     snprintf(path, sizeof(path), "%s.addr", hook->opt->file);
-    place_show(place, text);
-    strcat(text, "\n");
+    snprintf(text, sizeof(text), "%s\n", place_show(place, address));
     scribe_write(hook->address, path, span_str(text));
 }
 
