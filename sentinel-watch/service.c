@@ -80,8 +80,8 @@ static void make_masters(struct service *service, struct master **before, size_t
 static bool is_busy(const struct service *service)
 {
     for (size_t i = 0; i < service->master_count; i++) {
-        enum follower_state state = master_follower(service->masters[i])->state;
-        if (state == FOLLOWER_HOLD || state == FOLLOWER_PROBE || state == FOLLOWER_SWITCH)
+        const struct follower *f = master_follower(service->masters[i]);
+        if (f->held || f->state == FOLLOWER_SWITCH)
             return true;
     }
     return false;
