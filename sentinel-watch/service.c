@@ -67,7 +67,7 @@ static void make_masters(struct service *service, struct master **before, size_t
             if (strcmp(master_name(before[k]), config->sentinels[i].opt.master) == 0)
                 master_remember(before[k], &memory);
         list[i] = master_new(&service->world, &config->sentinels[i], service->doors,
-                             service->journal, &memory);
+                             service->journal, service->watcher, &memory);
     }
     for (size_t k = 0; k < count; k++)
         master_free(before[k]);
