@@ -265,6 +265,8 @@ static enum tls_trouble trouble_of(int reason)
 static enum tls_result failed(struct tls *tls)
 {
     struct tls_inside *inside = tls->inside;
+    if (tls->trouble != TLS_TROUBLE_NONE)
+        return TLS_FAILED; // Said again.
     unsigned long code = ERR_peek_error();
     char text[TLS_ERROR_MAX];
     long verdict = SSL_get_verify_result(inside->ssl);

@@ -473,7 +473,7 @@ static void read_file(struct reading *reading, const struct node *root)
         read_for_sentinel_watch(reading, root);
     const struct node *sentinel = node_get(root, "sentinel");
     if (sentinel)
-        sentinel_read(reading->diag, config, sentinel, reading->reader);
+        config_sentinel_read(reading->diag, config, sentinel, reading->reader);
 }
 
 /* ---- loading ----------------------------------------------------------------------------------
@@ -603,7 +603,7 @@ void config_free(struct config *config)
     for (size_t i = 0; i < config->backend_count; i++)
         backend_free(&config->backends[i]);
     for (size_t i = 0; i < config->sentinel_count; i++)
-        sentinel_free(&config->sentinels[i]);
+        config_sentinel_free(&config->sentinels[i]);
     free(config->sentinels);
     options_free(&section_process, &config->process);
     options_free(&section_admin, &config->admin);

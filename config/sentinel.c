@@ -254,8 +254,8 @@ static void check_together(struct diag *diag, const struct config *config, const
     }
 }
 
-void sentinel_read(struct diag *diag, struct config *config, const struct node *node,
-                   enum config_reader reader)
+void config_sentinel_read(struct diag *diag, struct config *config, const struct node *node,
+                          enum config_reader reader)
 {
     if (node_is_empty(node) || (node->kind == NODE_LIST && node->count == 0)) {
         diag_at(diag, node, "'sentinel' is empty; it must be a mapping or a list of mappings");
@@ -277,7 +277,7 @@ void sentinel_read(struct diag *diag, struct config *config, const struct node *
         check_together(diag, config, node);
 }
 
-void sentinel_free(struct config_sentinel *sentinel)
+void config_sentinel_free(struct config_sentinel *sentinel)
 {
     options_free(&section_sentinel, &sentinel->opt);
     free(sentinel->sentinels);

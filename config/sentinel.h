@@ -10,8 +10,8 @@
 enum config_reader { CONFIG_LIMPET, CONFIG_SENTINEL_WATCH };
 
 /* Fills config->sentinels; config->backends must be complete. */
-void sentinel_read(struct diag *diag, struct config *config, const struct node *node,
-                   enum config_reader reader);
-void sentinel_free(struct config_sentinel *sentinel);
+void config_sentinel_read(struct diag *diag, struct config *config, const struct node *node,
+                          enum config_reader reader);
+void config_sentinel_free(struct config_sentinel *sentinel);
 
 #endif
