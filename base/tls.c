@@ -93,7 +93,7 @@ static void prepare_once(void)
     BIO_meth_set_create(bio_method, bio_create);
 }
 
-/* This thread's, with two references for an SSL. NULL: no memory. */
+/* This thread's, with a reference for an SSL (which takes one for both directions). NULL: no memory. */
 static BIO *bio_lend(void)
 {
     pthread_once(&once, prepare_once);
@@ -103,7 +103,6 @@ static BIO *bio_lend(void)
     }
     if (!thread_bio)
         return NULL;
-    BIO_up_ref(thread_bio);
     BIO_up_ref(thread_bio);
     return thread_bio;
 }
@@ -218,14 +217,10 @@ void tls_free(struct tls *tls, struct shelf *shelf)
 /* ---- what went wrong ---- */
 
 static const char *const trouble_words[TLS_TROUBLES] = {
-    [TLS_TROUBLE_NONE] = "none",
-    [TLS_TROUBLE_HTTP] = "plain_http",
-    [TLS_TROUBLE_VERSION] = "version",
-    [TLS_TROUBLE_CIPHER] = "cipher",
-    [TLS_TROUBLE_ALPN] = "alpn",
-    [TLS_TROUBLE_CERTIFICATE] = "certificate",
-    [TLS_TROUBLE_REFUSED] = "refused",
-    [TLS_TROUBLE_CLOSED] = "closed",
+    [TLS_TROUBLE_NONE] = "none",         [TLS_TROUBLE_HTTP] = "plain_http",
+    [TLS_TROUBLE_VERSION] = "version",   [TLS_TROUBLE_CIPHER] = "cipher",
+    [TLS_TROUBLE_ALPN] = "alpn",         [TLS_TROUBLE_CERTIFICATE] = "certificate",
+    [TLS_TROUBLE_REFUSED] = "refused",   [TLS_TROUBLE_CLOSED] = "closed",
     [TLS_TROUBLE_PROTOCOL] = "protocol",
 };
 
@@ -412,8 +407,7 @@ static void print_common_name(const X509_NAME *name, char *out, size_t size)
     int len = -1;
     out[0] = '\0';
     if (at >= 0)
-        len = ASN1_STRING_to_UTF8(&text,
-                                  X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+        len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
     for (int i = 0; i < len && (size_t)i + 1 < size; i++) {
         bool shown = text[i] >= ' ' && text[i] <= '~';
         out[i] = shown ? (char)text[i] : '?';

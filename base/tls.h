@@ -30,7 +30,8 @@ enum { TLS_SEED_BYTES = 32, TLS_ERROR_MAX = 256 };
 
 /* Texts are read while the context is made, and not kept. */
 struct tls_server_options {
-    const struct tls_certificate *certificates; /* the first is for clients that name nobody we know */
+    const struct tls_certificate
+        *certificates; /* the first is for clients that name nobody we know */
     size_t certificate_count;
     struct span client_ca; /* PEM */
     enum tls_verify verify;
@@ -51,6 +52,9 @@ struct tls_client_options {
     bool only_13;
 };
 
+/* A seed out of at least TLS_SEED_BYTES random bytes, e.g. of a file. */
+bool tls_seed_from(struct span bytes, uint8_t seed[static TLS_SEED_BYTES]);
+
 /* What could not be used: a phrase, and the certificate's index or -1. */
 struct tls_fault {
     int certificate;
@@ -67,9 +71,9 @@ void tls_context_unref(struct tls_context *context); /* NULL is fine */
 
 /* For people: what a context shows to clients. */
 struct tls_certificate_info {
-    char name[256];     /* its first name, as a word */
-    const char *kind;   /* "ECDSA", "RSA", … */
-    int64_t expires_s;  /* wall clock */
+    char name[256];        /* its first name, as a word */
+    const char *kind;      /* "ECDSA", "RSA", … */
+    int64_t expires_s;     /* wall clock */
     int64_t staple_ends_s; /* of its OCSP response; 0: none, or it says nothing */
 };
 size_t tls_context_certificates(const struct tls_context *context);

@@ -39,7 +39,7 @@ static BIO *open_text(struct span text)
     return BIO_new_mem_buf(text.ptr, (int)text.len);
 }
 
-static STACK_OF(X509) *read_certificates(struct span text)
+static STACK_OF(X509) * read_certificates(struct span text)
 {
     STACK_OF(X509) *all = sk_X509_new_null();
     BIO *bio = open_text(text);
@@ -389,8 +389,7 @@ static bool client_fill(struct tls_context *context, const struct tls_client_opt
         return say(fault, 0, "it cannot be used");
     static const unsigned char alpn[] = "\x08http/1.1";
     SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1);
-    SSL_CTX_set_session_cache_mode(ctx,
-                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
     SSL_CTX_sess_set_new_cb(ctx, tls_new_session);
     return !options->verify || trust_servers(ctx, options->ca, fault);
 }

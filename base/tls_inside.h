@@ -12,7 +12,7 @@
 struct tls_identity {
     X509 *leaf;
     EVP_PKEY *key;
-    STACK_OF(X509) *chain;
+    STACK_OF(X509) * chain;
     uint8_t *ocsp; /* DER */
     size_t ocsp_len;
     int64_t staple_ends_s;
@@ -34,7 +34,7 @@ struct tls_set {
 
 struct tls_context {
     atomic_uint refs;
-    uint64_t id; /* of all that were ever made */
+    uint64_t id;  /* of all that were ever made */
     SSL_CTX *ctx; /* what a connection begins with: sets[0]'s, or the client's */
     bool client, verify;
     struct tls_identity *identities;
@@ -51,7 +51,7 @@ struct tls_inside {
     SSL *ssl;
     struct tls_context *context; /* held */
     struct tls_session *session; /* NULL: nothing is kept */
-    char *error; /* NULL: none, or no memory for it */
+    char *error;                 /* NULL: none, or no memory for it */
 };
 
 /* tls.c: the connection behind an SSL; NULL: it is being freed. */

@@ -27,8 +27,7 @@ static void each_alt_name(const GENERAL_NAMES *all, name_fn *visit, void *ctx)
         if (one->type != GEN_DNS)
             continue;
         const ASN1_IA5STRING *text = one->d.dNSName;
-        visit(span_of((const char *)ASN1_STRING_get0_data(text),
-                      (size_t)ASN1_STRING_length(text)),
+        visit(span_of((const char *)ASN1_STRING_get0_data(text), (size_t)ASN1_STRING_length(text)),
               ctx);
     }
 }

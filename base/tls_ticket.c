@@ -9,7 +9,8 @@
  *     keys(period) = HMAC-SHA256(seed, "limpet ticket" ‖ part ‖ period)
  *
  * Those of the period before are still read (and renewed), and those of the next one, since clocks
- * differ.
+ * differ. With TLS 1.3 a ticket is used once, so that nobody can tell two connections to be the same
+ * client's: there is a new one each time.
  */
 #include "base/tls_inside.h"
 
@@ -78,7 +79,7 @@ static int seal(const struct tls_context *context, int64_t period, unsigned char
     return 1;
 }
 
-/* 0: the ticket is nobody's; 1: it goes on; 2: the same, and the client shall have a new one. */
+/* 0: the ticket is nobody's; 1: it is read. */
 static int unseal(const struct tls_context *context, int64_t now, const unsigned char *name,
                   const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
@@ -89,7 +90,7 @@ static int unseal(const struct tls_context *context, int64_t now, const unsigned
         if (EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, keys->cipher, iv) != 1 ||
             !start_mac(mac, keys))
             return -1;
-        return period < now ? 2 : 1;
+        return 1;
     }
     return 0;
 }
@@ -102,11 +103,20 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         return -1;
     const struct tls_context *context = tls->inside->context;
     int64_t period = (int64_t)time(NULL) / context->rotate_s;
-    return sealing ? seal(context, period, name, iv, cipher, mac)
-                   : unseal(context, period, name, iv, cipher, mac);
+    if (sealing)
+        return seal(context, period, name, iv, cipher, mac);
+    int found = unseal(context, period, name, iv, cipher, mac);
+    bool old = memcmp(name, keys_of(context, period)->name, NAME_BYTES) != 0;
+    return found == 1 && (old || SSL_version(ssl) == TLS1_3_VERSION) ? 2 : found; // 2: a new one.
 }
 
 bool tls_tickets_use(SSL_CTX *ctx)
 {
     return SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1;
+}
+
+bool tls_seed_from(struct span bytes, uint8_t seed[static TLS_SEED_BYTES])
+{
+    return bytes.len >= TLS_SEED_BYTES &&
+           EVP_Digest(bytes.ptr, bytes.len, seed, NULL, EVP_sha256(), NULL) == 1;
 }

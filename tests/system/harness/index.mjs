@@ -18,6 +18,7 @@ export * from './raw.mjs';
 export * from './redis.mjs';
 export * from './servers.mjs';
 export * from './timing.mjs';
+export * from './tls.mjs';
 export * from './traps.mjs';
 export * from './yaml.mjs';
 
