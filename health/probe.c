@@ -81,7 +81,7 @@ void probe_end_failed(struct probe *probe, const struct call_result *call)
         result.detail = "the answer is not valid HTTP";
         break;
     }
-    if (call_error_is_ours(call->error))
+    if (net_error_is_ours(call->error))
         result.status = CHECK_SOCKERR;
     probe_finish(probe, result);
 }

@@ -43,6 +43,17 @@ static struct backend_body *body_of(struct backend *backend)
     return container_of(backend, struct backend_body, backend);
 }
 
+bool server_held(const struct backend *backend, const struct server *server)
+{
+    if (!server_stale(server))
+        return false;
+    for (size_t i = 0; i < backend->server_count; i++) {
+        if (server_usable(backend->servers[i]) && !server_stale(backend->servers[i]))
+            return true;
+    }
+    return false;
+}
+
 int64_t server_load(const struct server *server)
 {
     return sidmap_sessions(server->home->sids, server->sid_id) +

@@ -49,7 +49,4 @@ struct call *call_start(struct loop *loop, struct shelf *shelf, const struct cal
                         call_done_fn *done, void *ctx);
 void call_cancel(struct call *call); /* done is not called */
 
-/* Does this errno say something about this process or host only, whoever the peer is? */
-bool call_error_is_ours(int error);
-
 #endif

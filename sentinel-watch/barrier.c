@@ -10,7 +10,8 @@
  *   HOLD     undecided: hold.max → CANCEL                        hold
  *            decided: all hold, or deadline / 2 → SUB
  *   SUB      all subscribed, or the deadline → PUB               hold, sub
- *   PUB      never (a newer failover comes)                      hold, sub, pub; then fence
+ *   PUB      never (a newer failover comes; it is called over    hold, sub, pub; then fence
+ *            when all publish there, or the deadline has passed)
  *   CANCEL   all cancelled, or hold.max (they let go themselves) cancel, if it was asked to hold
  *
  * Why `sub` waits for all to hold: who has moved to the new master hears nothing that is still
@@ -24,6 +25,8 @@
  * (node_carry). After a `pub` or `cancel` has left it nobody knows, so it is asked to hold again.
  */
 #include "sentinel-watch/barrier.h"
+
+#include "sentinel-watch/event.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,15 +50,6 @@ static int order_of(uint64_t generation, uint64_t epoch, const struct failover *
 static int failover_order(const struct failover *a, const struct failover *b)
 {
     return order_of(a->generation, a->epoch, b);
-}
-
-char *place_format(const struct place *place, char out[static ACK_ADDRESS_MAX])
-{
-    out[0] = '\0';
-    if (place->port != 0)
-        snprintf(out, ACK_ADDRESS_MAX, strchr(place->host, ':') ? "[%s]:%u" : "%s:%u", place->host,
-                 (unsigned)place->port);
-    return out;
 }
 
 void barrier_init(struct barrier *barrier, const struct barrier_times *times, uint64_t seed,
@@ -112,8 +106,13 @@ static enum phase node_carry(const struct barrier_node *node)
 
 /* ---- what the state machine says ----------------------------------------------------------- */
 
+bool barrier_is_news(const struct barrier *barrier, const struct failover *failover)
+{
+    return !barrier->known || failover_order(failover, &barrier->settled) > 0;
+}
+
 /* `failover` has happened, and nobody is held for it: each node gets there by itself. */
-static void settle_quietly(struct barrier *barrier, const struct failover *failover)
+static void settle_quietly(struct barrier *barrier, const struct failover *failover, int64_t now_ms)
 {
     barrier->settled = *failover;
     barrier->known = barrier->released = true;
@@ -125,25 +124,26 @@ static void settle_quietly(struct barrier *barrier, const struct failover *failo
         node->home = false;
     }
     barrier->stage = PHASE_PUB;
+    barrier->pub_ms = now_ms;
     barrier->over = false;
 }
 
 void barrier_baseline(struct barrier *barrier, const struct failover *now, int64_t now_ms)
 {
     const struct place *was = &barrier->settled.new_place, *is = &now->new_place;
-    if (barrier->known && failover_order(now, &barrier->settled) <= 0)
+    if (!barrier_is_news(barrier, now))
         return;
-    bool moved = barrier->known && (was->port != is->port || strcmp(was->host, is->host) != 0);
+    bool moved = barrier->known && !place_eq(was, is);
     if (moved)
         barrier_switch(barrier, now, now_ms);
     else
-        settle_quietly(barrier, now);
+        settle_quietly(barrier, now, now_ms);
 }
 
 void barrier_hold(struct barrier *barrier, const struct failover *failover, int64_t now_ms)
 {
     bool holds = barrier->stage == PHASE_HOLD && !barrier->decided;
-    if (holds || (barrier->known && failover_order(failover, &barrier->settled) <= 0))
+    if (holds || !barrier_is_news(barrier, failover))
         return;
     turn_to(barrier, failover);
     list_each(link, &barrier->nodes) node_of(link)->done = PHASE_NONE;
@@ -174,7 +174,7 @@ static void begin_switch(struct barrier *barrier, const struct failover *failove
 
 void barrier_switch(struct barrier *barrier, const struct failover *failover, int64_t now_ms)
 {
-    if (barrier->known && failover_order(failover, &barrier->settled) <= 0)
+    if (!barrier_is_news(barrier, failover))
         return;
     barrier->settled = *failover;
     barrier->known = true;
@@ -273,6 +273,7 @@ static void end_cancel(struct barrier *barrier, int64_t now_ms)
     }
     turn_to(barrier, &barrier->settled);
     barrier->stage = PHASE_PUB;
+    barrier->pub_ms = now_ms;
     list_each(link, &barrier->nodes)
     {
         struct barrier_node *node = node_of(link);
@@ -282,9 +283,10 @@ static void end_cancel(struct barrier *barrier, int64_t now_ms)
     }
 }
 
-static void release(struct barrier *barrier)
+static void release(struct barrier *barrier, int64_t now_ms)
 {
     barrier->released = true;
+    barrier->pub_ms = now_ms;
     enter(barrier, PHASE_PUB);
     list_each(link, &barrier->nodes)
     {
@@ -320,7 +322,7 @@ static bool step(struct barrier *barrier, int64_t now_ms, int64_t *until)
         *until = barrier->decided_ms + times->deadline_ms;
         if (now_ms < *until && !all_have(barrier, PHASE_SUB))
             return false;
-        release(barrier);
+        release(barrier, now_ms);
         return true;
     case PHASE_CANCEL:
         *until = barrier->held_ms + times->hold_max_ms;
@@ -329,8 +331,11 @@ static bool step(struct barrier *barrier, int64_t now_ms, int64_t *until)
         end_cancel(barrier, now_ms);
         return true;
     case PHASE_PUB:
-        if (all_have(barrier, PHASE_PUB))
-            tell_over(barrier);
+        *until = barrier->over ? -1 : barrier->pub_ms + times->deadline_ms;
+        if (now_ms < *until && !all_have(barrier, PHASE_PUB))
+            return false;
+        tell_over(barrier);
+        *until = -1;
         return false;
     case PHASE_NONE:
     case PHASE_FENCE: // Never a stage.
@@ -347,7 +352,8 @@ int64_t barrier_run(struct barrier *barrier, int64_t now_ms)
     list_each(link, &barrier->nodes)
     {
         struct barrier_node *node = node_of(link);
-        bool waits = node->asked == PHASE_NONE && node_wants(barrier, node) != PHASE_NONE;
+        bool waits = node->asked == PHASE_NONE && node->next_ms > now_ms &&
+                     node_wants(barrier, node) != PHASE_NONE;
         if (waits && (until < 0 || node->next_ms < until))
             until = node->next_ms;
     }
@@ -435,6 +441,7 @@ static void reached(struct barrier *barrier, struct barrier_node *node, enum pha
     }
     if (phase >= PHASE_SUB) {
         node->stale = false;
+        node->followed = true;
         node->epoch = barrier->now.epoch;
         node->generation = barrier->now.generation;
     }
@@ -448,12 +455,12 @@ static void reached(struct barrier *barrier, struct barrier_node *node, enum pha
 /* Is the connection that it speaks of one to the new master? NULL: yes, else what is wrong. */
 static const char *misled(const struct failover *failover, const struct ack *ack)
 {
-    char address[ACK_ADDRESS_MAX];
+    char address[PLACE_TEXT_MAX];
     if (strcmp(ack->role, "master") != 0)
         return "is not connected to a master";
     if (failover->run_id[0] != '\0' && ack->run_id[0] != '\0')
         return strcmp(failover->run_id, ack->run_id) == 0 ? NULL : "is connected to another master";
-    return strcmp(ack->connected_to, place_format(&failover->new_place, address)) == 0
+    return strcmp(ack->connected_to, place_show(&failover->new_place, address)) == 0
                ? NULL
                : "is connected to another address";
 }
@@ -461,15 +468,15 @@ static const char *misled(const struct failover *failover, const struct ack *ack
 /* An acknowledgement of `phase`; NULL: it is one, else what is wrong with it. */
 static const char *doubt(const struct barrier *barrier, enum phase phase, const struct ack *ack)
 {
-    char address[ACK_ADDRESS_MAX];
+    char address[PLACE_TEXT_MAX];
     switch (phase) {
     case PHASE_SUB:
     case PHASE_PUB:
         return misled(&barrier->now, ack);
     case PHASE_FENCE:
         return ack->connected_to[0] != '\0' &&
-                       strcmp(ack->connected_to,
-                              place_format(&barrier->fence.old_place, address)) == 0
+                       strcmp(ack->connected_to, place_show(&barrier->fence.old_place, address)) ==
+                           0
                    ? "is still connected to the old master"
                    : NULL;
     case PHASE_NONE:
@@ -518,33 +525,33 @@ static const char *take_stale(struct barrier *barrier, struct barrier_node *node
     return wrong;
 }
 
-void barrier_answer(struct barrier *barrier, struct barrier_node *node, const struct answer *answer,
-                    int64_t now_ms)
+void barrier_answer(struct barrier *barrier, struct barrier_node *node,
+                    const struct outcome *outcome, int64_t now_ms)
 {
     enum phase asked = node->asked;
     bool superseded = barrier_superseded(barrier, node);
     node->asked = PHASE_NONE;
-    if (superseded || answer->kind == ANSWER_AGAIN) {
+    if (superseded || outcome->kind == OUTCOME_AGAIN) {
         barrier_run(barrier, now_ms);
         return;
     }
-    switch (answer->kind) {
-    case ANSWER_ACK:
-        node->queued = answer->ack->queued;
-        node->trouble = take_ack(barrier, node, asked, answer->ack);
+    switch (outcome->kind) {
+    case OUTCOME_ACK:
+        node->queued = outcome->ack->queued;
+        node->trouble = take_ack(barrier, node, asked, outcome->ack);
         break;
-    case ANSWER_STALE:
-        node->queued = answer->ack->queued;
-        node->trouble = take_stale(barrier, node, asked, answer->ack);
+    case OUTCOME_STALE:
+        node->queued = outcome->ack->queued;
+        node->trouble = take_stale(barrier, node, asked, outcome->ack);
         break;
-    case ANSWER_UNREACHED:
+    case OUTCOME_UNREACHED:
         node->down = true;
         node->attempt++; // Nothing was sent, but it was a try.
-        node->trouble = answer->trouble;
+        node->trouble = outcome->trouble;
         break;
-    case ANSWER_AGAIN:
-    case ANSWER_NONE:
-        node->trouble = answer->trouble;
+    case OUTCOME_AGAIN:
+    case OUTCOME_NONE:
+        node->trouble = outcome->trouble;
         break;
     }
     if (node->trouble && node->ahead)
@@ -557,9 +564,9 @@ void barrier_answer(struct barrier *barrier, struct barrier_node *node, const st
 void barrier_lost(struct barrier *barrier, struct barrier_node *node, int64_t now_ms)
 {
     node->down = true;
-    node->home = node->held = false;
-    node->released = false;
+    node->home = false;
     node->done = PHASE_NONE;
+    node->trouble = "cannot be reached";
     node->stale = barrier->known;
     retry_later(barrier, node, now_ms);
     barrier_run(barrier, now_ms);

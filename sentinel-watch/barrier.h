@@ -26,7 +26,7 @@ struct barrier_node;
 
 /* What the barrier tells, from inside its functions. `late` and `outdated` are about one node. */
 struct barrier_owner {
-    /* All enter a phase; PHASE_NONE: it is over. */
+    /* All enter a phase; PHASE_NONE: it is over, or was not waited for any longer. */
     void (*phase)(void *ctx, const struct failover *failover, enum phase phase);
     /* The others were released without it. */
     void (*late)(void *ctx, struct barrier_node *node, const struct failover *failover);
@@ -46,6 +46,7 @@ struct barrier_node {
     bool down : 1;     /* could not be reached last time */
     bool ahead : 1;    /* has seen something newer: nothing to tell it */
     bool stale : 1;    /* others were released without it, or it is gone: no new sessions for it */
+    bool followed : 1; /* it has acknowledged a `sub` or `pub`: there is something to say of it */
     uint32_t fenced;   /* last round of fencing that it acknowledged */
     uint32_t attempt;  /* tries of what is wanted from it now */
     int64_t next_ms;   /* not before */
@@ -78,6 +79,7 @@ struct barrier {
     uint64_t serial;    /* grows when what is in flight is not wanted any more */
     int64_t held_ms;    /* when stage HOLD began */
     int64_t decided_ms; /* when it was decided */
+    int64_t pub_ms;     /* when stage PUB began */
 };
 
 /* Something to send. Valid until the next call of a barrier function. */
@@ -89,15 +91,15 @@ struct order {
     int64_t hold_max_ms; /* how much longer publishes may be held */
 };
 
-enum answer_kind {
-    ANSWER_ACK,   /* 200 with an ack */
-    ANSWER_STALE, /* 409 with an ack */
-    ANSWER_AGAIN, /* nobody's fault (a kept connection was closed, another secret): at once again */
-    ANSWER_NONE,  /* no answer, or not what an answer is */
-    ANSWER_UNREACHED, /* no connection */
+enum outcome_kind {
+    OUTCOME_ACK,   /* 200 with an ack */
+    OUTCOME_STALE, /* 409 with an ack */
+    OUTCOME_AGAIN, /* nobody's fault (a kept connection was closed, another secret): at once again */
+    OUTCOME_NONE,  /* no answer, or not what an answer is */
+    OUTCOME_UNREACHED, /* no connection */
 };
-struct answer {
-    enum answer_kind kind;
+struct outcome {
+    enum outcome_kind kind;
     const struct ack *ack; /* with ACK and STALE */
     const char *trouble;   /* a phrase that lives on, with NONE and UNREACHED */
 };
@@ -116,8 +118,11 @@ void barrier_switch(struct barrier *barrier, const struct failover *failover, in
 void barrier_cancel(struct barrier *barrier, const struct failover *failover, int64_t now_ms);
 void barrier_fence(struct barrier *barrier, const struct failover *failover, int64_t now_ms);
 
-/* Goes on where time or answers allow it. Returns when to call again at the latest, -1: not by
- * itself. */
+/* Is it newer than what has happened? */
+bool barrier_is_news(const struct barrier *barrier, const struct failover *failover);
+
+/* Goes on where time or answers allow it. Returns when to call again, and to look for orders, at the
+ * latest; -1: not by itself. */
 int64_t barrier_run(struct barrier *barrier, int64_t now_ms);
 
 /* What this node is to be asked now. False: nothing (it is asked already, or not yet). */
@@ -125,14 +130,16 @@ bool barrier_order(struct barrier *barrier, struct barrier_node *node, int64_t n
                    struct order *out);
 /* The order of just now is on its way to the node, over a connection that stands. */
 void barrier_sent(struct barrier *barrier, struct barrier_node *node, const struct order *order);
-/* Is what is in flight to it not wanted any more? Then give it up, with ANSWER_AGAIN. */
+/* Is what is in flight to it not wanted any more? Then give it up, with OUTCOME_AGAIN. */
 bool barrier_superseded(const struct barrier *barrier, const struct barrier_node *node);
-void barrier_answer(struct barrier *barrier, struct barrier_node *node, const struct answer *answer,
-                    int64_t now_ms);
+void barrier_answer(struct barrier *barrier, struct barrier_node *node,
+                    const struct outcome *outcome, int64_t now_ms);
+/* A connection to it stands: it is waited for again. */
+static inline void barrier_found(struct barrier_node *node)
+{
+    node->down = false;
+}
 /* Its process is gone, as far as we can see: what it had acknowledged counts no more. */
 void barrier_lost(struct barrier *barrier, struct barrier_node *node, int64_t now_ms);
-
-/* "host:port", "[v6]:port"; "" for port 0. Returns out. */
-char *place_format(const struct place *place, char out[static ACK_ADDRESS_MAX]);
 
 #endif

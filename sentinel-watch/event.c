@@ -167,6 +167,11 @@ static bool read_form(enum form form, struct span payload, struct event *out)
     return true;
 }
 
+const char *event_channel(size_t i)
+{
+    return i < array_len(table) ? table[i].channel : NULL;
+}
+
 void event_parse(struct span channel, struct span payload, struct event *out)
 {
     *out = (struct event){.kind = EVENT_OTHER};

@@ -54,6 +54,9 @@ struct event {
 /* Payloads that do not have the form of their event give EVENT_OTHER. */
 void event_parse(struct span channel, struct span payload, struct event *out);
 
+/* The i-th channel that is known, NULL behind the last. */
+const char *event_channel(size_t i);
+
 /* HOST and PORT as two words. False: no port, or too long a name. */
 bool place_parse(struct span host, struct span port, struct place *out);
 /* "HOST:PORT", also for IPv6 with or without brackets. */

@@ -115,6 +115,15 @@ static const struct answered_role *master_by_itself(const struct follower *f,
     return NULL;
 }
 
+/* Was it the master once, and is not any more? */
+static bool was_master(const struct follower *f, const struct place *place)
+{
+    for (size_t i = 0; i < FORMERS_MAX; i++)
+        if (place_eq(&f->formers[i], place))
+            return !place_eq(place, &f->place);
+    return false;
+}
+
 static void set_candidate(struct follower *f, const struct place *place, int64_t now_ms)
 {
     if (!place_eq(&f->candidate, place))
@@ -181,13 +190,13 @@ static void cancel(struct follower *f, const char *reason, int64_t now_ms)
 /* The epoch that a failover which begins now will have at least. */
 static uint64_t next_epoch(const struct follower *f)
 {
-    return f->tally.seen_epoch > f->epoch ? f->tally.seen_epoch : f->epoch + 1;
+    return f->opinion.seen_epoch > f->epoch ? f->opinion.seen_epoch : f->epoch + 1;
 }
 
 /* At a quorum's odown, or when somebody carries out a failover of a master that others find down. */
 static void decide_hold(struct follower *f, int64_t now_ms)
 {
-    const struct tally *t = &f->tally;
+    const struct opinion *t = &f->opinion;
     bool again = !f->spent || f->attempts > f->spent_attempt;
     bool down = t->sdown >= t->need && (t->odown > 0 || t->failing_over > 0);
     if (f->held || !f->options.hold_at_odown || !again || !down)
@@ -200,7 +209,7 @@ static void decide_hold(struct follower *f, int64_t now_ms)
 
 static void decide_cancel(struct follower *f, int64_t now_ms)
 {
-    const struct tally *t = &f->tally;
+    const struct opinion *t = &f->opinion;
     if (!f->held)
         return;
     if (now_ms - f->held_since_ms >= f->options.hold_max_ms) {
@@ -232,6 +241,7 @@ static void become(struct follower *f, uint64_t epoch, const struct answered_rol
     describe(f, epoch, &answer.place, answer.run_id, reason);
     f->former = f->place;
     f->former_since_ms = now_ms;
+    f->formers[f->former_count++ % FORMERS_MAX] = f->place;
     f->place = answer.place;
     f->epoch = epoch;
     f->held = f->spent = f->fenced = f->settled = f->rival = false;
@@ -251,7 +261,7 @@ static void become(struct follower *f, uint64_t epoch, const struct answered_rol
 /* A majority names a newer master. True: that decides this turn. */
 static bool decide_switch(struct follower *f, int64_t now_ms)
 {
-    const struct tally *t = &f->tally;
+    const struct opinion *t = &f->opinion;
     bool newer = t->agree >= t->majority && t->epoch > f->epoch && !t->blind;
     f->candidate_by_majority = newer;
     if (!newer)
@@ -282,7 +292,7 @@ static bool decide_switch(struct follower *f, int64_t now_ms)
 /* The candidate's role changed, and no majority has said so yet. True: that decides this turn. */
 static bool decide_candidate(struct follower *f, int64_t now_ms)
 {
-    const struct tally *t = &f->tally;
+    const struct opinion *t = &f->opinion;
     const struct answered_role *answer = &f->roles[ASK_CANDIDATE];
     if (!place_known(&f->candidate) || f->candidate_by_majority || t->blind)
         return false;
@@ -310,7 +320,7 @@ static bool decide_candidate(struct follower *f, int64_t now_ms)
  * believed only after a while. */
 static void decide_baseline(struct follower *f, int64_t now_ms)
 {
-    const struct tally *t = &f->tally;
+    const struct opinion *t = &f->opinion;
     bool same = t->epoch == f->epoch && place_eq(&t->place, &f->place);
     bool rival = f->rival && f->rival_epoch > t->epoch;
     if (t->agree < t->majority || t->blind || t->epoch > f->epoch || (same && !rival)) {
@@ -350,7 +360,7 @@ static void decide_baseline(struct follower *f, int64_t now_ms)
 
 static void decide_start(struct follower *f, int64_t now_ms)
 {
-    const struct tally *t = &f->tally;
+    const struct opinion *t = &f->opinion;
     if (t->blind || t->agree < t->majority)
         return;
     char place[PLACE_TEXT_MAX];
@@ -377,7 +387,8 @@ static void decide_told(struct follower *f, int64_t now_ms)
 
 static void decide_fence(struct follower *f, int64_t now_ms)
 {
-    if (!place_known(&f->former) || place_eq(&f->former, &f->place))
+    bool changing = f->opinion.failing_over > 0 || place_known(&f->candidate);
+    if (!place_known(&f->former) || place_eq(&f->former, &f->place) || changing)
         return;
     bool master = role_is(f, ASK_FORMER, &f->former, ROLE_MASTER, now_ms);
     if (!master && f->roles[ASK_FORMER].role != ROLE_UNKNOWN)
@@ -398,7 +409,7 @@ static void decide_fence(struct follower *f, int64_t now_ms)
 /* Which state follows from everything that was decided. */
 static void decide_state(struct follower *f, int64_t now_ms)
 {
-    const struct tally *t = &f->tally;
+    const struct opinion *t = &f->opinion;
     int64_t age_ms = now_ms - f->state_since_ms;
     bool doubts = t->sdown > 0 || t->failing_over > 0 || place_known(&f->candidate);
     if (f->state == FOLLOWER_SWITCH && (f->settled || age_ms >= TOLD_MAX_MS)) {
@@ -425,7 +436,7 @@ static void decide_state(struct follower *f, int64_t now_ms)
 
 static void note_blindness(struct follower *f)
 {
-    const struct tally *t = &f->tally;
+    const struct opinion *t = &f->opinion;
     if (f->blind == t->blind)
         return;
     f->blind = t->blind;
@@ -450,7 +461,7 @@ static void choose_asks(struct follower *f, int64_t now_ms)
 
 static void follower_decide(struct follower *f, int64_t now_ms)
 {
-    votes_tally(&f->votes, &f->place, f->epoch, now_ms, &f->tally);
+    votes_count(&f->votes, &f->place, f->epoch, now_ms, &f->opinion);
     note_blindness(f);
     if (f->state == FOLLOWER_START)
         decide_start(f, now_ms);
@@ -458,7 +469,7 @@ static void follower_decide(struct follower *f, int64_t now_ms)
         decide_told(f, now_ms);
         if (!decide_switch(f, now_ms) && !decide_candidate(f, now_ms)) {
             decide_baseline(f, now_ms);
-            if (!f->tally.blind && f->state != FOLLOWER_SWITCH)
+            if (!f->opinion.blind && f->state != FOLLOWER_SWITCH)
                 decide_hold(f, now_ms);
             decide_cancel(f, now_ms);
         }
@@ -475,7 +486,17 @@ void follower_init(struct follower *f, const struct follower_options *options,
 {
     *f = (struct follower){.options = *options, .owner = owner, .ctx = ctx, .generation = 1};
     f->blind = true;
-    f->tally.blind = true;
+    f->opinion.blind = true;
+}
+
+void follower_resume(struct follower *f, const struct failover *told, int64_t now_ms)
+{
+    f->generation = told->generation;
+    f->epoch = told->epoch;
+    f->place = told->new_place;
+    f->failover = *told;
+    f->told = f->settled = true;
+    enter(f, FOLLOWER_CALM, now_ms);
 }
 
 int follower_add_sentinel(struct follower *f)
@@ -515,8 +536,7 @@ bool follower_event(struct follower *f, int voter, const struct event *event, in
         set_candidate(f, &event->place, now_ms);
     if (event->kind == EVENT_FAILOVER_ABORT && !f->candidate_by_majority)
         forget_candidate(f);
-    bool old_master = event->kind == EVENT_ROLE_WRONG && event->instance == INSTANCE_REPLICA;
-    if (old_master && !place_eq(&event->place, &f->place)) {
+    if (event->kind == EVENT_ROLE_WRONG && was_master(f, &event->place)) {
         f->former = event->place;
         f->former_since_ms = now_ms;
     }
@@ -575,6 +595,7 @@ const struct ask *follower_ask(const struct follower *f, enum ask_kind kind)
 int64_t follower_poll_ms(const struct follower *f)
 {
     bool calm = f->state == FOLLOWER_CALM || f->state == FOLLOWER_START ||
-                (f->state == FOLLOWER_SUSPECT && f->tally.odown == 0 && f->tally.failing_over == 0);
+                (f->state == FOLLOWER_SUSPECT && f->opinion.odown == 0 &&
+                 f->opinion.failing_over == 0);
     return calm ? POLL_CALM_MS : POLL_BUSY_MS;
 }

@@ -31,6 +31,8 @@ enum role {
 };
 const char *role_word(enum role role);
 
+enum { FORMERS_MAX = 8 };
+
 enum follower_weight { FOLLOWER_INFO, FOLLOWER_WARNING };
 
 /* What is to be done. Called from inside follower_… functions; they must not call back into it. */
@@ -72,18 +74,20 @@ struct follower {
     void *ctx;
     enum follower_state state;
     struct votes votes;
-    struct tally tally; /* of the last decision */
+    struct opinion opinion; /* of the last decision */
 
     /* The master as everybody downstream has been told. */
     uint64_t generation, epoch;
     struct place place, former;
-    int64_t former_since_ms; /* watched for its return since */
-    bool told;               /* baseline or a switch has been given out */
-    bool unconfirmed;        /* the fast path was taken, no majority has said so yet */
+    int64_t former_since_ms;           /* watched for its return since */
+    struct place formers[FORMERS_MAX]; /* the last ones */
+    size_t former_count;
+    bool told;        /* baseline or a switch has been given out */
+    bool unconfirmed; /* the fast path was taken, no majority has said so yet */
 
     struct answered_role roles[ASK_KINDS];
-    struct place candidate;     /* by an event of one sentinel, or of the majority's tally */
-    bool candidate_by_majority; /* the tally names it, with candidate_epoch */
+    struct place candidate;     /* by an event of one sentinel, or of the majority's opinion */
+    bool candidate_by_majority; /* the opinion names it, with candidate_epoch */
     uint64_t candidate_epoch;
     int64_t candidate_since_ms;
 
@@ -107,6 +111,9 @@ struct follower {
 
 void follower_init(struct follower *follower, const struct follower_options *options,
                    const struct follower_owner *owner, void *ctx);
+
+/* After a reload: what everybody downstream has been told already. */
+void follower_resume(struct follower *follower, const struct failover *told, int64_t now_ms);
 
 /* Sentinels; the number is the voter's. */
 int follower_add_sentinel(struct follower *follower);

@@ -123,7 +123,7 @@ void votes_event(struct votes *votes, int voter, const struct event *event)
     }
 }
 
-/* ---- the tally ---- */
+/* ---- what they amount to ---- */
 
 static bool is_fresh(const struct voter *v, int64_t now_ms)
 {
@@ -173,7 +173,7 @@ static uint64_t seen_by_majority(const struct votes *votes, size_t majority, int
 }
 
 static void count_voter(const struct voter *v, const struct place *master, int64_t now_ms,
-                        struct tally *out)
+                        struct opinion *out)
 {
     out->voters += v->used;
     if (!is_fresh(v, now_ms))
@@ -185,15 +185,15 @@ static void count_voter(const struct voter *v, const struct place *master, int64
     bool about_it = place_eq(&v->down_place, master);
     out->sdown += about_it && (v->sdown || v->odown);
     out->odown += about_it && v->odown;
-    out->failing_over += v->failing_over;
+    out->failing_over += v->failing_over && place_eq(&v->report.flags_place, master);
     if (v->report.quorum > out->need)
         out->need = v->report.quorum;
 }
 
-void votes_tally(const struct votes *votes, const struct place *master, uint64_t epoch,
-                 int64_t now_ms, struct tally *out)
+void votes_count(const struct votes *votes, const struct place *master, uint64_t epoch,
+                 int64_t now_ms, struct opinion *out)
 {
-    *out = (struct tally){0};
+    *out = (struct opinion){0};
     for (size_t i = 0; i < votes->count; i++)
         count_voter(&votes->list[i], master, now_ms, out);
     out->majority = out->voters / 2 + 1;

@@ -43,7 +43,7 @@ struct votes {
     size_t count; /* slots in use lie below */
 };
 
-struct tally {
+struct opinion {
     size_t voters, majority;
     size_t up;     /* fresh votes, those in tilt too */
     size_t tilted; /* among them */
@@ -52,7 +52,7 @@ struct tally {
     uint64_t epoch;
     size_t sdown, odown; /* votes that the current master is down */
     size_t need;         /* sdown votes that are believed */
-    size_t failing_over; /* sentinels that say they are carrying a failover out */
+    size_t failing_over; /* sentinels that are replacing the current master, they say */
     uint64_t seen_epoch; /* that a majority has seen at least */
     bool elected;        /* a majority voted for one leader, in a later epoch than the current */
     bool blind;          /* fewer than a majority can vote: nothing is believed */
@@ -67,7 +67,7 @@ void votes_report(struct votes *votes, int voter, const struct report *report, i
 /* An event about this master, or about none. */
 void votes_event(struct votes *votes, int voter, const struct event *event);
 /* `master` and `epoch` are the current ones. */
-void votes_tally(const struct votes *votes, const struct place *master, uint64_t epoch,
-                 int64_t now_ms, struct tally *out);
+void votes_count(const struct votes *votes, const struct place *master, uint64_t epoch,
+                 int64_t now_ms, struct opinion *out);
 
 #endif

@@ -3,6 +3,7 @@
 #include "sentinel-watch/barrier.h"
 
 #include "base/mem.h"
+#include "sentinel-watch/event.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -122,20 +123,20 @@ static struct ack right_ack(enum phase phase)
         .role = "master",
         .run_id = RUN_ID,
     };
-    place_format(&barrier.now.new_place, ack.connected_to);
+    place_show(&barrier.now.new_place, ack.connected_to);
     return ack;
 }
 
-static void answer_with(int i, enum answer_kind kind, const struct ack *ack)
+static void answer_with(int i, enum outcome_kind kind, const struct ack *ack)
 {
-    struct answer answer = {kind, ack, "a test's trouble"};
-    barrier_answer(&barrier, &nodes[i], &answer, now_ms);
+    struct outcome outcome = {kind, ack, "a test's trouble"};
+    barrier_answer(&barrier, &nodes[i], &outcome, now_ms);
 }
 
 static void acknowledge(int i)
 {
     struct ack ack = right_ack(nodes[i].asked);
-    answer_with(i, ANSWER_ACK, &ack);
+    answer_with(i, OUTCOME_ACK, &ack);
 }
 
 /* Node i is asked for exactly this, and acknowledges it. */
@@ -263,7 +264,7 @@ static void nobody_waits_for_a_node_that_is_down_and_it_is_led_there_when_it_ret
     say_switch(6, 6380);
     struct order order;
     assert_true(barrier_order(&barrier, &nodes[1], now_ms, &order));
-    answer_with(1, ANSWER_UNREACHED, NULL);
+    answer_with(1, OUTCOME_UNREACHED, NULL);
     pass(0, PHASE_HOLD);
     pass(2, PHASE_HOLD);
     pass(0, PHASE_SUB);
@@ -307,7 +308,7 @@ static void tries_again_with_growing_pauses(void **state)
         assert_int_equal(order.attempt, i + 1);
         barrier_sent(&barrier, &nodes[0], &order);
         assert_false(barrier_order(&barrier, &nodes[0], now_ms, &order));
-        answer_with(0, ANSWER_NONE, NULL);
+        answer_with(0, OUTCOME_NONE, NULL);
         assert_string_equal(nodes[0].trouble, "a test's trouble");
         waits[i] = nodes[0].next_ms - now_ms;
         now_ms = nodes[0].next_ms - 1;
@@ -331,7 +332,7 @@ static void what_is_nobodys_fault_is_sent_again_at_once(void **state)
     begin_calm();
     say_hold(6);
     assert_int_equal(ask(0), PHASE_HOLD);
-    answer_with(0, ANSWER_AGAIN, NULL);
+    answer_with(0, OUTCOME_AGAIN, NULL);
     pass(0, PHASE_HOLD);
 }
 
@@ -339,7 +340,7 @@ static void what_is_nobodys_fault_is_sent_again_at_once(void **state)
 static void doubts(struct ack ack)
 {
     assert_int_equal(ask(0), PHASE_SUB);
-    answer_with(0, ANSWER_ACK, &ack);
+    answer_with(0, OUTCOME_ACK, &ack);
     assert_int_equal(nodes[0].done, PHASE_HOLD);
     assert_non_null(nodes[0].trouble);
     now_ms = nodes[0].next_ms;
@@ -378,13 +379,13 @@ static void believes_only_the_right_master(void **state)
     ack = right;
     strcpy(ack.connected_to, "127.0.0.1:1");
     assert_int_equal(ask(0), PHASE_SUB);
-    answer_with(0, ANSWER_ACK, &ack);
+    answer_with(0, OUTCOME_ACK, &ack);
     assert_int_equal(nodes[0].done, PHASE_SUB);
     // No right to read the run id, but the right address.
     ack = right;
     ack.run_id[0] = '\0';
     assert_int_equal(ask(1), PHASE_SUB);
-    answer_with(1, ANSWER_ACK, &ack);
+    answer_with(1, OUTCOME_ACK, &ack);
     assert_int_equal(nodes[1].done, PHASE_SUB);
 }
 
@@ -397,7 +398,7 @@ static void cancel_goes_to_those_that_may_hold(void **state)
     assert_int_equal(ask(1), PHASE_HOLD); // In flight: it may have arrived.
     say_cancel(6);
     assert_true(barrier_superseded(&barrier, &nodes[1]));
-    answer_with(1, ANSWER_AGAIN, NULL);
+    answer_with(1, OUTCOME_AGAIN, NULL);
     pass(0, PHASE_CANCEL);
     pass(1, PHASE_CANCEL);
     none_is_asked();
@@ -459,7 +460,7 @@ static void who_may_have_been_released_holds_again(void **state)
     pass(0, PHASE_PUB);
     assert_int_equal(ask(1), PHASE_PUB);
     say_switch(7, 6381);
-    answer_with(1, ANSWER_AGAIN, NULL);
+    answer_with(1, OUTCOME_AGAIN, NULL);
     pass(0, PHASE_HOLD);
     assert_int_equal(ask(2), PHASE_NONE); // It was never told to publish: it holds.
     pass(1, PHASE_HOLD);
@@ -527,7 +528,7 @@ static void fence_goes_to_those_that_are_home(void **state)
     assert_int_equal(ask(0), PHASE_FENCE);
     struct ack ack = right_ack(PHASE_FENCE);
     strcpy(ack.connected_to, "10.0.0.2:6379");
-    answer_with(0, ANSWER_ACK, &ack);
+    answer_with(0, OUTCOME_ACK, &ack);
     assert_non_null(nodes[0].trouble);
     now_ms += 1000;
     pass(0, PHASE_FENCE);
@@ -548,7 +549,7 @@ static void refuses(uint64_t epoch, enum phase phase)
 {
     struct ack ack = right_ack(phase);
     ack.epoch = epoch;
-    answer_with(0, ANSWER_STALE, &ack);
+    answer_with(0, OUTCOME_STALE, &ack);
 }
 
 static void a_node_that_another_watcher_brought_there_is_there(void **state)
@@ -578,7 +579,7 @@ static void a_409_is_not_believed_blindly(void **state)
     assert_int_equal(ask(0), PHASE_HOLD);
     struct ack ack = right_ack(PHASE_PUB);
     ack.run_id[0] = 'f';
-    answer_with(0, ANSWER_STALE, &ack);
+    answer_with(0, OUTCOME_STALE, &ack);
     assert_false(nodes[0].home);
     now_ms = nodes[0].next_ms;
     assert_int_equal(ask(0), PHASE_HOLD);

@@ -303,7 +303,7 @@ static void test_without_a_majority_nothing_is_done(void **state)
     begin();
     follower_lost_sentinel(&f, 0, now);
     follower_lost_sentinel(&f, 1, now);
-    assert_true(f.tally.blind);
+    assert_true(f.opinion.blind);
     says(2, &B, 5, "so");
     role(&B, ROLE_MASTER);
     expect("");
@@ -341,7 +341,7 @@ static void test_one_sentinel_only(void **state)
 {
     (void)state;
     begin_with(1, false, true);
-    assert_true(f.tally.degraded);
+    assert_true(f.opinion.degraded);
     says(0, &A, 4, "so");
     expect("hold 1:5 A-; ");
     says(0, &B, 5, "");
@@ -443,12 +443,36 @@ static void test_a_failover_by_hand(void **state)
     says(1, &B, 5, "");
     expect("switch 1:5 AB; ");
     role(&A, ROLE_MASTER); // It is not told to go for ten seconds.
-    expect("");
     follower_told(&f, now);
+    expect(""); // Not while the leader is at it.
+    publishes(0, "+failover-end", "master m 10.0.0.1 6379");
     expect("fence 1:5 AB; ");
     role(&A, ROLE_MASTER);
     expect("");
     role(&A, ROLE_REPLICA);
+    role(&A, ROLE_MASTER);
+    expect("fence 1:5 AB; ");
+}
+
+static void test_an_old_master_comes_back_much_later(void **state)
+{
+    (void)state;
+    begin();
+    all_say(3, &B, 5, "");
+    role(&B, ROLE_MASTER);
+    follower_told(&f, now);
+    expect("hold 1:5 A-; switch 1:5 AB; ");
+    wait_ms(3600000, 3, &B, 5, "");
+    assert_int_equal(follower_ask(&f, ASK_FORMER)->place.port, 0); // Nobody asks it any more.
+    publishes(0, "-role-change",
+              "slave 10.0.0.3:6379 10.0.0.3 6379 @ m 10.0.0.2 6379 new reported "
+              "role is master"); // Never a master of ours: a promotion begins.
+    assert_int_equal(follower_ask(&f, ASK_FORMER)->place.port, 0);
+    publishes(0, "-role-change",
+              "slave 10.0.0.1:6379 10.0.0.1 6379 @ m 10.0.0.2 6379 new reported "
+              "role is master");
+    expect(""); // A sentinel says so; we ask.
+    assert_true(place_eq(&follower_ask(&f, ASK_FORMER)->place, &A));
     role(&A, ROLE_MASTER);
     expect("fence 1:5 AB; ");
 }
@@ -587,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_sentinels_pointed_elsewhere),
         cmocka_unit_test(test_a_second_failover_overtakes),
         cmocka_unit_test(test_a_failover_by_hand),
+        cmocka_unit_test(test_an_old_master_comes_back_much_later),
         cmocka_unit_test(test_the_fast_path),
         cmocka_unit_test(test_the_fast_path_may_guess_the_epoch_too_low),
         cmocka_unit_test(test_a_promotion_that_sentinels_undo),
