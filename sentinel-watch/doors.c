@@ -346,7 +346,7 @@ void doors_show(const struct doors *doors, const char *master, struct text *out)
     text_addf(out, "}");
 }
 
-/* One row of tally.def for every master. */
+/* One row of tally.def for every master. Times are counted in ms and shown in seconds. */
 static void metric(const struct doors *doors, enum tally_id id, struct text *out)
 {
     const struct tally_info *info = &tally_table[id];
@@ -356,9 +356,13 @@ static void metric(const struct doors *doors, enum tally_id id, struct text *out
     list_each(node, &doors->list)
     {
         const struct door *door = door_of(node);
-        text_addf(out, "limpet_sentinel_%s{master=\"%s\"%s%s} %" PRId64 "\n", info->metric,
-                  door->master, info->labels[0] != '\0' ? "," : "", info->labels,
-                  door->tally.value[id]);
+        text_addf(out, "limpet_sentinel_%s{master=\"%s\"%s%s} ", info->metric, door->master,
+                  info->labels[0] != '\0' ? "," : "", info->labels);
+        int64_t value = door->tally.value[id];
+        if (strstr(info->metric, "_seconds_"))
+            text_addf(out, "%" PRId64 ".%03d\n", value / 1000, (int)(value % 1000));
+        else
+            text_addf(out, "%" PRId64 "\n", value);
     }
 }
 
