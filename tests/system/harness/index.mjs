@@ -20,6 +20,7 @@ export * from './redis.mjs';
 export * from './sentinels.mjs';
 export * from './servers.mjs';
 export * from './timing.mjs';
+export * from './tls.mjs';
 export * from './traps.mjs';
 export * from './watch.mjs';
 export * from './yaml.mjs';
