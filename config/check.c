@@ -164,6 +164,11 @@ void check_frontend(const struct object *object, const struct config *config,
 void check_listen(const struct object *object, struct config_listen *listen)
 {
     check_endpoint(object, "address", listen->opt.address, true, &listen->endpoint);
+    const struct node *verify = object_from(object, "tls.client_verify");
+    if (!verify && !listen->opt.tls_client_ca)
+        listen->opt.tls_client_verify = CLIENT_VERIFY_OFF;
+    else if (!listen->opt.tls_client_ca && listen->opt.tls_client_verify != CLIENT_VERIFY_OFF)
+        diag_at(object->diag, verify, "'tls.client_verify' needs 'tls.client_ca'");
 }
 
 void check_route(const struct object *object, const struct config *config,

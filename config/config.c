@@ -228,6 +228,47 @@ static void check_listen_twice(struct reading *reading, const struct config_list
     reading->endpoints[reading->listen_count++] = &listen->endpoint;
 }
 
+static struct config_place place_of(const struct node *node)
+{
+    return (struct config_place){node->line, node->column};
+}
+
+static void read_certificate(struct reading *reading, struct config_listen *listen,
+                             const struct node *value)
+{
+    if (value->kind != NODE_MAP) {
+        diag_at(reading->diag, value,
+                "a certificate must be a mapping like {cert: FILE, key: FILE}");
+        return;
+    }
+    struct config_certificate *certificate = &listen->certificates[listen->certificate_count++];
+    struct object object;
+    object_init(&object, &section_certificate, &certificate->opt, reading->diag);
+    keys_check(reading->diag, &section_certificate, value, NULL);
+    object_read(&object, value, false);
+    object_finish(&object, value, "a certificate");
+    certificate->place = place_of(value);
+}
+
+static void read_tls(struct reading *reading, struct config_listen *listen, const struct node *tls)
+{
+    const struct node *list = tls && tls->kind == NODE_MAP ? node_get(tls, "certificates") : NULL;
+    if (!tls)
+        return;
+    listen->tls_place = place_of(tls);
+    if (!list || node_is_empty(list) || (list->kind == NODE_LIST && list->count == 0)) {
+        diag_at(reading->diag, tls,
+                "'tls' needs 'certificates', e.g. certificates: [{cert: FILE, key: FILE}]");
+        return;
+    }
+    size_t count = list->kind == NODE_LIST ? list->count : 1;
+    listen->certificates = mem_must_alloc(count * sizeof *listen->certificates);
+    if (list->kind != NODE_LIST)
+        read_certificate(reading, listen, list);
+    for (size_t i = 0; list->kind == NODE_LIST && i < count; i++)
+        read_certificate(reading, listen, list->items[i]);
+}
+
 static void read_listen(struct reading *reading, struct config_frontend *frontend,
                         const struct node *value)
 {
@@ -239,8 +280,10 @@ static void read_listen(struct reading *reading, struct config_frontend *fronten
     struct object object;
     object_init(&object, &section_listen, &listen->opt, reading->diag);
     if (value->kind == NODE_MAP) {
-        keys_check(reading->diag, &section_listen, value, NULL);
+        static const char *const also[] = {"tls.certificates", NULL};
+        keys_check(reading->diag, &section_listen, value, also);
         object_read(&object, value, false);
+        read_tls(reading, listen, node_get(value, "tls"));
     } else {
         object_set(&object, "address", value);
     }
@@ -567,10 +610,18 @@ struct config *config_load_sentinel_file(const char *path, struct problems *prob
     return load_file(path, CONFIG_SENTINEL_WATCH, problems);
 }
 
+static void listen_free(struct config_listen *listen)
+{
+    for (size_t i = 0; i < listen->certificate_count; i++)
+        options_free(&section_certificate, &listen->certificates[i].opt);
+    options_free(&section_listen, &listen->opt);
+    free(listen->certificates);
+}
+
 static void frontend_free(struct config_frontend *frontend)
 {
     for (size_t i = 0; i < frontend->listen_count; i++)
-        options_free(&section_listen, &frontend->listens[i].opt);
+        listen_free(&frontend->listens[i]);
     for (size_t i = 0; i < frontend->route_count; i++)
         options_free(&section_route, &frontend->routes[i].opt);
     options_free(&section_frontend, &frontend->opt);

@@ -33,9 +33,22 @@ struct pair {
 /* How a server is checked, worked out from the health.* options. */
 enum health_kind { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP, HEALTH_ENGINEIO };
 
+/* Where something stands in the file, for what can be said about it only later. */
+struct config_place {
+    int line, column;
+};
+
+struct config_certificate {
+    struct certificate_options opt;
+    struct config_place place;
+};
+
 struct config_listen {
     struct listen_options opt;
     struct endpoint endpoint;
+    struct config_certificate *certificates;
+    size_t certificate_count;      /* 0: without TLS */
+    struct config_place tls_place; /* of its tls */
 };
 
 struct config_route {
@@ -131,6 +144,9 @@ struct config *config_load_sentinel_file(const char *path, struct problems *prob
  */
 size_t config_keep_restart(struct config *next, const struct config *now, char *names, size_t size);
 void problems_free(struct problems *problems);
+/* One more, found behind config_load; text: the file, for the source line, or nothing. */
+void problems_add(struct problems *problems, struct span text, struct config_place place,
+                  const char *message);
 
 /* "file:line:column: error: …" with the source line and a caret, or a JSON array for CI. */
 void problems_print(const struct problems *problems, const char *file, bool json, FILE *out);

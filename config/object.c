@@ -245,7 +245,6 @@ static const struct {
     const struct section *section;
     const char *path;
 } later[] = {
-    {&section_listen, "tls"},
     {&section_listen, "accept_proxy"},
     {&section_backend, "tls"},
     {&section_backend, "handshake_rate"},
@@ -284,6 +283,16 @@ static const char *elsewhere(const struct section *section, struct span name)
     return NULL;
 }
 
+/* A key that is read elsewhere, if it belongs to this group. */
+static void suggest_also(struct suggestion *suggestion, const char *group, const char *path)
+{
+    size_t len = strlen(group);
+    if (len == 0 && !strchr(path, '.'))
+        suggestion_try(suggestion, path);
+    else if (len > 0 && strncmp(path, group, len) == 0 && path[len] == '.')
+        suggestion_try(suggestion, path + len + 1);
+}
+
 static void report_unknown(struct diag *diag, const struct section *section, const char *group,
                            const struct node *key, const char *const *also)
 {
@@ -291,7 +300,7 @@ static void report_unknown(struct diag *diag, const struct section *section, con
     suggestion_init(&suggestion, key->text);
     section_each_child(section, group, suggest_child, &suggestion);
     for (; also && *also; also++)
-        suggestion_try(&suggestion, *also);
+        suggest_also(&suggestion, group, *also);
     const char *other = elsewhere(section, key->text);
     const char *best = other ? other : suggestion.best;
     if (*best)
@@ -301,10 +310,10 @@ static void report_unknown(struct diag *diag, const struct section *section, con
         diag_at(diag, key, "unknown key '%.*s'", SPAN_ARG(diag_quote(key->text)));
 }
 
-static bool is_one_of(const struct node *key, const char *const *list)
+static bool is_one_of(const char *path, const char *const *list)
 {
     for (; list && *list; list++)
-        if (span_eq(key->text, span_str(*list)))
+        if (strcmp(path, *list) == 0)
             return true;
     return false;
 }
@@ -316,10 +325,11 @@ static void check_group(struct diag *diag, const struct section *section, const 
         const struct node *key = map->keys[i];
         char path[OPTION_PATH_MAX];
         bool joined = join(path, group, key);
-        if (key_is_private(key) || is_one_of(key, also) || (joined && section_find(section, path)))
+        if (key_is_private(key) ||
+            (joined && (is_one_of(path, also) || section_find(section, path))))
             continue;
         if (joined && section_has_group(section, path))
-            check_group(diag, section, path, map->items[i], NULL);
+            check_group(diag, section, path, map->items[i], also);
         else if (joined && is_for_later(section, path))
             diag_at(diag, key, "unknown key '%s' (not supported by this version)", path);
         else

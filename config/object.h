@@ -47,7 +47,7 @@ void options_free(const struct section *section, void *opt);
 
 /*
  * Reports the keys of a mapping that neither are the section's nor stand in `also`
- * (NULL-terminated), nor begin with "x-". Looks into groups.
+ * (paths, NULL-terminated), nor begin with "x-". Looks into groups.
  */
 void keys_check(struct diag *diag, const struct section *section, const struct node *map,
                 const char *const *also);

@@ -156,7 +156,8 @@ struct dump {
     const void *opt;
     FILE *out;
     int indent;
-    bool dash; /* the next line begins a list's item */
+    bool dash;                          /* the next line begins a list's item */
+    const struct config_listen *listen; /* whose options they are; else NULL */
 };
 
 static void begin_line(struct dump *dump)
@@ -192,10 +193,33 @@ static bool group_is_given(const struct dump *dump, const char *group)
     return any;
 }
 
+static void dump_child(const char *path, const char *name, const struct option *row, void *ctx);
+
+static void dump_certificates(const struct dump *dump)
+{
+    fprintf(dump->out, "%*scertificates:\n", dump->indent, "");
+    for (size_t i = 0; i < dump->listen->certificate_count; i++) {
+        struct dump one = {.section = &section_certificate,
+                           .opt = &dump->listen->certificates[i].opt,
+                           .out = dump->out,
+                           .indent = dump->indent + 4,
+                           .dash = true};
+        section_each_child(&section_certificate, "", dump_child, &one);
+    }
+}
+
+/* A listener without certificates has no TLS, whatever the defaults of that are. */
+static bool is_tls(const struct dump *dump, const char *path)
+{
+    return dump->listen && strcmp(path, "tls") == 0;
+}
+
 static void dump_child(const char *path, const char *name, const struct option *row, void *ctx)
 {
     struct dump *dump = ctx;
     if (row ? !is_given(row, dump->opt) : !group_is_given(dump, path))
+        return;
+    if (is_tls(dump, path) && dump->listen->certificate_count == 0)
         return;
     begin_line(dump);
     fprintf(dump->out, "%s:", name);
@@ -207,6 +231,8 @@ static void dump_child(const char *path, const char *name, const struct option *
         putc('\n', dump->out);
         dump->indent += 2;
         section_each_child(dump->section, path, dump_child, dump);
+        if (is_tls(dump, path))
+            dump_certificates(dump);
         dump->indent -= 2;
     }
 }
@@ -214,7 +240,7 @@ static void dump_child(const char *path, const char *name, const struct option *
 static void dump_options(const struct section *section, const void *opt, int indent, bool dash,
                          FILE *out)
 {
-    struct dump dump = {section, opt, out, indent, dash};
+    struct dump dump = {section, opt, out, indent, dash, NULL};
     section_each_child(section, "", dump_child, &dump);
 }
 
@@ -227,8 +253,11 @@ static void dump_frontend(const struct config_frontend *frontend, FILE *out)
 {
     dump_name(frontend->name, 2, out);
     fputs("    listen:\n", out);
-    for (size_t i = 0; i < frontend->listen_count; i++)
-        dump_options(&section_listen, &frontend->listens[i].opt, 8, true, out);
+    for (size_t i = 0; i < frontend->listen_count; i++) {
+        const struct config_listen *listen = &frontend->listens[i];
+        struct dump dump = {&section_listen, &listen->opt, out, 8, true, listen};
+        section_each_child(&section_listen, "", dump_child, &dump);
+    }
     if (frontend->route_count > 0)
         fputs("    routes:\n", out);
     for (size_t i = 0; i < frontend->route_count; i++)

@@ -26,6 +26,10 @@ static const struct chapter chapters[] = {
      "Where clients arrive. Besides these options a frontend has `listen` (one address, or a list of "
      "addresses and mappings) and `routes` (a list; the first match wins)."},
     {&section_listen, "frontends.NAME.listen[]", "A listener that is more than an address."},
+    {&section_certificate, "frontends.NAME.listen[].tls.certificates[]",
+     "A listener with `tls` has `certificates`: a mapping, or a list of them. A client gets the one that "
+     "is for the name that it asks for (exactly, or by a wildcard), else the first. Beside an RSA "
+     "certificate for a name there may be an ECDSA one. Files are read at start and at a reload."},
     {&section_route, "frontends.NAME.routes[]",
      "Sends what matches `host` and `path` to a backend. One of the two must be given."},
     {&section_backend, "backends.NAME",

@@ -261,6 +261,10 @@ static void group_schema(struct schema *schema, const char *group, const char *a
         snprintf(reference, sizeof reference, "{\"$ref\": \"#/definitions/%s\"}", also);
         json_raw(json, also, reference);
     }
+    if (schema->section == &section_listen && strcmp(group, "tls") == 0)
+        json_raw(json, "certificates",
+                 "{\"anyOf\": [{\"$ref\": \"#/definitions/certificate\"}, {\"type\": \"array\", "
+                 "\"minItems\": 1, \"items\": {\"$ref\": \"#/definitions/certificate\"}}]}");
     bool frontend = schema->section == &section_frontend && *group == '\0';
     if (frontend)
         json_raw(
@@ -294,6 +298,7 @@ static void definitions(struct json *json)
     json_key(json, "definitions");
     json_open(json, "{");
     json_raw(json, "address", ADDRESS);
+    section_schema(json, "certificate", &section_certificate, NULL);
     section_schema(json, "listener", &section_listen, NULL);
     json_raw(json, "listen",
              "{\"anyOf\": [" REF("address") ", " REF(

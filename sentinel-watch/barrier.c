@@ -10,7 +10,8 @@
  *   HOLD     undecided: hold.max → CANCEL                        hold
  *            decided: all hold, or deadline / 2 → SUB
  *   SUB      all subscribed, or the deadline → PUB               hold, sub
- *   PUB      never (a newer failover comes)                      hold, sub, pub; then fence
+ *   PUB      never (a newer failover comes; it is called over    hold, sub, pub; then fence
+ *            when all publish there, or the deadline has passed)
  *   CANCEL   all cancelled, or hold.max (they let go themselves) cancel, if it was asked to hold
  *
  * Why `sub` waits for all to hold: who has moved to the new master hears nothing that is still
@@ -111,7 +112,7 @@ bool barrier_is_news(const struct barrier *barrier, const struct failover *failo
 }
 
 /* `failover` has happened, and nobody is held for it: each node gets there by itself. */
-static void settle_quietly(struct barrier *barrier, const struct failover *failover)
+static void settle_quietly(struct barrier *barrier, const struct failover *failover, int64_t now_ms)
 {
     barrier->settled = *failover;
     barrier->known = barrier->released = true;
@@ -123,6 +124,7 @@ static void settle_quietly(struct barrier *barrier, const struct failover *failo
         node->home = false;
     }
     barrier->stage = PHASE_PUB;
+    barrier->pub_ms = now_ms;
     barrier->over = false;
 }
 
@@ -135,7 +137,7 @@ void barrier_baseline(struct barrier *barrier, const struct failover *now, int64
     if (moved)
         barrier_switch(barrier, now, now_ms);
     else
-        settle_quietly(barrier, now);
+        settle_quietly(barrier, now, now_ms);
 }
 
 void barrier_hold(struct barrier *barrier, const struct failover *failover, int64_t now_ms)
@@ -271,6 +273,7 @@ static void end_cancel(struct barrier *barrier, int64_t now_ms)
     }
     turn_to(barrier, &barrier->settled);
     barrier->stage = PHASE_PUB;
+    barrier->pub_ms = now_ms;
     list_each(link, &barrier->nodes)
     {
         struct barrier_node *node = node_of(link);
@@ -280,9 +283,10 @@ static void end_cancel(struct barrier *barrier, int64_t now_ms)
     }
 }
 
-static void release(struct barrier *barrier)
+static void release(struct barrier *barrier, int64_t now_ms)
 {
     barrier->released = true;
+    barrier->pub_ms = now_ms;
     enter(barrier, PHASE_PUB);
     list_each(link, &barrier->nodes)
     {
@@ -318,7 +322,7 @@ static bool step(struct barrier *barrier, int64_t now_ms, int64_t *until)
         *until = barrier->decided_ms + times->deadline_ms;
         if (now_ms < *until && !all_have(barrier, PHASE_SUB))
             return false;
-        release(barrier);
+        release(barrier, now_ms);
         return true;
     case PHASE_CANCEL:
         *until = barrier->held_ms + times->hold_max_ms;
@@ -327,8 +331,11 @@ static bool step(struct barrier *barrier, int64_t now_ms, int64_t *until)
         end_cancel(barrier, now_ms);
         return true;
     case PHASE_PUB:
-        if (all_have(barrier, PHASE_PUB))
-            tell_over(barrier);
+        *until = barrier->over ? -1 : barrier->pub_ms + times->deadline_ms;
+        if (now_ms < *until && !all_have(barrier, PHASE_PUB))
+            return false;
+        tell_over(barrier);
+        *until = -1;
         return false;
     case PHASE_NONE:
     case PHASE_FENCE: // Never a stage.

@@ -26,7 +26,7 @@ struct barrier_node;
 
 /* What the barrier tells, from inside its functions. `late` and `outdated` are about one node. */
 struct barrier_owner {
-    /* All enter a phase; PHASE_NONE: it is over. */
+    /* All enter a phase; PHASE_NONE: it is over, or was not waited for any longer. */
     void (*phase)(void *ctx, const struct failover *failover, enum phase phase);
     /* The others were released without it. */
     void (*late)(void *ctx, struct barrier_node *node, const struct failover *failover);
@@ -79,6 +79,7 @@ struct barrier {
     uint64_t serial;    /* grows when what is in flight is not wanted any more */
     int64_t held_ms;    /* when stage HOLD began */
     int64_t decided_ms; /* when it was decided */
+    int64_t pub_ms;     /* when stage PUB began */
 };
 
 /* Something to send. Valid until the next call of a barrier function. */

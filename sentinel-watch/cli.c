@@ -2,11 +2,14 @@
 /* Arguments, the configuration, and what to do with it. */
 #include "sentinel-watch/cli.h"
 
+#include "base/ctl.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "config/config.h"
 #include "sentinel-watch/service.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { EXIT_FINE = 0, EXIT_CONFIG = 1 };
@@ -71,4 +74,41 @@ int cli_run(int argc, char **argv)
     log_setup("sentinel-watch", (enum log_level)config->log.level,
               (enum log_format)config->log.format);
     return service_run(args.file, config);
+}
+
+/* The file's runtime socket; NULL: said why. From malloc. */
+static char *socket_of(const struct arguments *args)
+{
+    struct config *config = load(args);
+    char *path = NULL;
+    for (size_t i = 0; config && i < config->sentinel_count && !path; i++)
+        if (config->sentinels[i].opt.admin_socket)
+            path = mem_must_copy(config->sentinels[i].opt.admin_socket);
+    if (config && !path)
+        fprintf(stderr, "sentinel-watch ctl: %s gives no admin.socket\n", args->file);
+    config_free(config);
+    return path;
+}
+
+int cli_ctl(int argc, char **argv)
+{
+    struct arguments args = {.file = SENTINEL_DEFAULT_FILE};
+    const char *given = NULL;
+    int i = 1;
+    for (; i + 1 < argc && argv[i][0] == '-'; i += 2) {
+        if (strcmp(argv[i], "-f") == 0)
+            args.file = argv[i + 1];
+        else if (strcmp(argv[i], "-s") == 0)
+            given = argv[i + 1];
+        else
+            break;
+    }
+    if (i >= argc || argv[i][0] == '-') {
+        fputs("usage: sentinel-watch ctl [-f FILE] [-s SOCKET] COMMAND...\n", stderr);
+        return EXIT_CONFIG;
+    }
+    char *path = given ? mem_must_copy(given) : socket_of(&args);
+    int code = path ? ctl_command("sentinel-watch", path, argv + i, argc - i) : EXIT_CONFIG;
+    free(path);
+    return code;
 }

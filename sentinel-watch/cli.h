@@ -11,6 +11,7 @@
 #define SENTINEL_DEFAULT_FILE "/etc/limpet/limpet.yaml"
 
 int cli_run(int argc, char **argv);   /* [-f FILE] */
+int cli_ctl(int argc, char **argv);   /* [-f FILE] [-s SOCKET] COMMAND… */
 int cli_check(int argc, char **argv); /* [-f FILE] [--json] */
 
 #endif

@@ -12,6 +12,8 @@
 #include "sentinel-watch/doors.h"
 
 #include "base/log.h"
+#include "sentinel-watch/balancer.h"
+#include "sentinel-watch/hook.h"
 #include "sentinel-watch/notify.h"
 #include "sentinel-watch/relay.h"
 
@@ -20,20 +22,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TELL_OVER_MS = 5000 };
+
 struct door {
     struct list node;
     struct doors *doors;
     char *master;
     struct notify *notify;
     struct relay *relay;
+    struct hook *hook;
     struct tally tally;
     const struct config_sentinel *sentinel;
-    bool keep; /* during doors_apply */
+    bool keep;       /* during doors_apply */
+    int64_t over_ms; /* when a failover was over; balancers are told for a while */
 };
 
 struct doors {
     struct doors_world world;
     struct list list;
+    struct balancers *balancers;
 };
 
 static struct door *door_of(struct list *node)
@@ -59,6 +66,10 @@ static void on_phase(void *ctx, const struct failover *failover, enum phase phas
     const struct doors_world *world = &door->doors->world;
     if (phase == PHASE_CANCEL)
         relay_release(door->relay);
+    if (phase == PHASE_NONE)
+        door->over_ms = world->loop->now_ms;
+    hook_phase(door->hook, failover, phase);
+    balancers_tell(door->doors->balancers);
     world->owner->phase(world->ctx, failover, phase);
 }
 
@@ -71,10 +82,58 @@ static void on_outdated(void *ctx, const char *master, uint64_t generation, uint
 
 static void on_changed(void *ctx)
 {
-    (void)ctx;
+    struct door *door = ctx;
+    balancers_tell(door->doors->balancers);
 }
 
 static const struct notify_owner notify_owner = {on_phase, on_outdated, on_changed};
+
+/* ---- what balancers are told --------------------------------------------------------------- */
+
+struct saying {
+    struct text *out;
+    struct list *door; /* of the server that is looked at */
+    struct list *all;
+};
+
+/* What a server is to all masters that it is told of: following if it follows each. */
+static void say_server(void *ctx, const struct notify_server *server)
+{
+    struct saying *saying = ctx;
+    struct notify_server other, worst = *server;
+    bool reached = false; // the door that it was found at
+    for (struct list *node = saying->all->next; node != saying->all; node = node->next) {
+        if (!notify_find(door_of(node)->notify, server->backend, server->name, &other))
+            continue;
+        if (node == saying->door)
+            reached = true;
+        else if (!reached)
+            return; // It was said there.
+        if (other.standing > worst.standing)
+            worst = other;
+    }
+    if (worst.standing != STANDING_UNKNOWN)
+        text_addf(saying->out, "sio redis %s/%s %s %" PRIu64 " lease %d\n", server->backend,
+                  server->name, worst.standing == STANDING_READY ? "ready" : "stale",
+                  worst.node->epoch, BALANCER_LEASE_S);
+}
+
+static void fill(void *ctx, struct text *out)
+{
+    struct doors *doors = ctx;
+    list_each(node, &doors->list)
+    {
+        struct door *door = door_of(node);
+        enum phase phase = doors_phase(doors, door->master);
+        bool is_over = phase == PHASE_NONE && door->over_ms > 0 &&
+                       doors->world.loop->now_ms - door->over_ms < TELL_OVER_MS;
+        if (phase != PHASE_NONE || is_over)
+            text_addf(out, "sio failover %s %s lease %d\n", door->master, phase_word(phase),
+                      BALANCER_LEASE_S);
+        struct saying saying = {out, node, &doors->list};
+        notify_each(door->notify, say_server, &saying);
+    }
+}
 
 /* ---- masters that come and go -------------------------------------------------------------- */
 
@@ -87,6 +146,7 @@ static struct door *door_new(struct doors *doors, const char *master)
     door->master = mem_must_copy(master);
     door->notify = notify_new(&world, &notify_owner, door);
     door->relay = relay_new(&world);
+    door->hook = hook_new(&world);
     list_push_back(&doors->list, &door->node);
     return door;
 }
@@ -96,6 +156,7 @@ static void door_free(struct door *door)
     list_remove(&door->node);
     notify_free(door->notify);
     relay_free(door->relay);
+    hook_free(door->hook);
     free(door->master);
     free(door);
 }
@@ -131,6 +192,18 @@ static void undo(struct doors *doors)
     }
 }
 
+static void name_balancers(struct doors *doors, const struct config *config)
+{
+    balancers_begin(doors->balancers);
+    for (size_t i = 0; i < config->sentinel_count; i++) {
+        const struct sentinel_options *opt = &config->sentinels[i].opt;
+        for (size_t k = 0; k < opt->limpet_count; k++)
+            balancers_name(doors->balancers, opt->limpet[k]);
+    }
+    balancers_end(doors->balancers);
+    balancers_tell(doors->balancers);
+}
+
 bool doors_apply(struct doors *doors, const struct config *config, char **error)
 {
     list_each(node, &doors->list) door_of(node)->keep = false;
@@ -147,7 +220,9 @@ bool doors_apply(struct doors *doors, const struct config *config, char **error)
         struct door *door = door_find(doors, config->sentinels[i].opt.master);
         door->sentinel = &config->sentinels[i];
         notify_configure(door->notify, config, door->sentinel);
+        hook_configure(door->hook, door->sentinel);
     }
+    name_balancers(doors, config);
     return true;
 }
 
@@ -156,6 +231,7 @@ struct doors *doors_new(const struct doors_world *world)
     struct doors *doors = mem_must_alloc(sizeof(*doors));
     doors->world = *world;
     list_init(&doors->list);
+    doors->balancers = balancers_new(world->loop, world->shelf, fill, doors);
     return doors;
 }
 
@@ -164,6 +240,7 @@ void doors_free(struct doors *doors)
     if (!doors)
         return;
     list_each_safe(node, &doors->list) door_free(door_of(node));
+    balancers_free(doors->balancers);
     free(doors);
 }
 
@@ -180,6 +257,7 @@ void doors_baseline(struct doors *doors, const struct failover *now)
     if (!barrier_is_news(notify_barrier(door->notify), now))
         return;
     relay_lead(door->relay, &now->new_place);
+    hook_lead(door->hook, now, false);
     barrier_baseline(notify_barrier(door->notify), now, now_of(doors));
     notify_go(door->notify);
 }
@@ -200,6 +278,7 @@ void doors_switch(struct doors *doors, const struct failover *failover)
     if (!barrier_is_news(notify_barrier(door->notify), failover))
         return;
     relay_lead(door->relay, &failover->new_place);
+    hook_lead(door->hook, failover, true);
     barrier_switch(notify_barrier(door->notify), failover, now_of(doors));
     notify_go(door->notify);
 }
@@ -262,10 +341,12 @@ void doors_show(const struct doors *doors, const char *master, struct text *out)
     notify_show(door->notify, out);
     text_addf(out, ",\"relay\":");
     relay_show(door->relay, out);
+    text_addf(out, ",\"limpet\":");
+    balancers_show(doors->balancers, out);
     text_addf(out, "}");
 }
 
-/* One row of tally.def for every master. */
+/* One row of tally.def for every master. Times are counted in ms and shown in seconds. */
 static void metric(const struct doors *doors, enum tally_id id, struct text *out)
 {
     const struct tally_info *info = &tally_table[id];
@@ -275,9 +356,13 @@ static void metric(const struct doors *doors, enum tally_id id, struct text *out
     list_each(node, &doors->list)
     {
         const struct door *door = door_of(node);
-        text_addf(out, "limpet_sentinel_%s{master=\"%s\"%s%s} %" PRId64 "\n", info->metric,
-                  door->master, info->labels[0] != '\0' ? "," : "", info->labels,
-                  door->tally.value[id]);
+        text_addf(out, "limpet_sentinel_%s{master=\"%s\"%s%s} ", info->metric, door->master,
+                  info->labels[0] != '\0' ? "," : "", info->labels);
+        int64_t value = door->tally.value[id];
+        if (strstr(info->metric, "_seconds_"))
+            text_addf(out, "%" PRId64 ".%03d\n", value / 1000, (int)(value % 1000));
+        else
+            text_addf(out, "%" PRId64 "\n", value);
     }
 }
 
@@ -315,4 +400,5 @@ void doors_metrics(const struct doors *doors, struct text *out)
         struct server_metrics metrics = {out, door_of(node)};
         notify_each(door_of(node)->notify, server_metric, &metrics);
     }
+    balancers_metrics(doors->balancers, out);
 }

@@ -71,7 +71,7 @@ void doors_fence(struct doors *doors, const struct failover *failover);
 /* What servers of this master are asked for now: for GET /master/NAME. */
 enum phase doors_phase(const struct doors *doors, const char *master);
 
-/* One JSON object {"nodes":[…],"relay":{…},"hooks":{…}} for a master. */
+/* One JSON object {"nodes":[…],"relay":{…},"limpet":[…]} for a master. */
 void doors_show(const struct doors *doors, const char *master, struct text *out);
 /* Prometheus text of all masters: limpet_sentinel_notify_…, _relay_…, _hook_…, _balancer_…. */
 void doors_metrics(const struct doors *doors, struct text *out);

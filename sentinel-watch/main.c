@@ -11,6 +11,7 @@ static const char help[] =
     "usage:\n"
     "  sentinel-watch run [-f FILE]              watch, in the foreground (also: sentinel-watch -f FILE)\n"
     "  sentinel-watch check [-f FILE] [--json]   check a configuration\n"
+    "  sentinel-watch ctl [-f FILE] [-s SOCKET] COMMAND…   send a command to a running one\n"
     "  sentinel-watch --version\n"
     "  sentinel-watch --help\n"
     "\n"
@@ -49,6 +50,8 @@ int main(int argc, char **argv)
         return cli_check(argc - 1, argv + 1);
     if (strcmp(command, "run") == 0)
         return cli_run(argc - 1, argv + 1);
+    if (strcmp(command, "ctl") == 0)
+        return cli_ctl(argc - 1, argv + 1);
     if (command[0] != '-')
         return usage_error("unknown command ", command);
     return cli_run(argc, argv);

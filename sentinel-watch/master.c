@@ -53,8 +53,8 @@ struct master {
     struct timer tick;
     struct grave grave;
     bool told_pending; /* doors have told everybody; the follower hears of it in the next tick */
-    struct failover told;
-    bool has_told;
+    struct master_memory memory;
+    int64_t switched_ms;
     struct node nodes[NODES_MAX];
     size_t node_count;
 };
@@ -92,8 +92,20 @@ static struct failover mapped(const struct master *m, const struct failover *fai
 
 static void remember(struct master *m, const struct failover *failover)
 {
-    m->told = *failover;
-    m->has_told = true;
+    m->memory.told = *failover;
+    m->memory.has_told = true;
+}
+
+const int64_t times_bounds_ms[TIMES_MAX] = {50, 100, 250, 500, 1000, 2500, 5000, 15000};
+
+static void times_add(struct times *times, int64_t ms)
+{
+    size_t i = 0;
+    while (i < TIMES_MAX && ms > times_bounds_ms[i])
+        i++;
+    times->buckets[i]++;
+    times->count++;
+    times->sum_ms += ms;
 }
 
 static void on_baseline(void *ctx, const struct failover *now)
@@ -108,6 +120,7 @@ static void on_hold(void *ctx, const struct failover *failover)
 {
     struct master *m = ctx;
     struct failover out = mapped(m, failover);
+    m->memory.stats.holds++;
     doors_hold(m->doors, &out);
 }
 
@@ -117,6 +130,9 @@ static void on_switched(void *ctx, const struct failover *failover)
     struct failover out = mapped(m, failover);
     remember(m, failover);
     m->told_pending = false;
+    m->switched_ms = now_ms(m);
+    m->memory.stats.switches++;
+    times_add(&m->memory.stats.to_switch, now_ms(m) - failover->began_ms);
     doors_switch(m->doors, &out);
 }
 
@@ -124,6 +140,7 @@ static void on_cancel(void *ctx, const struct failover *failover)
 {
     struct master *m = ctx;
     struct failover out = mapped(m, failover);
+    m->memory.stats.cancels++;
     doors_cancel(m->doors, &out);
 }
 
@@ -131,6 +148,7 @@ static void on_fence(void *ctx, const struct failover *failover)
 {
     struct master *m = ctx;
     struct failover out = mapped(m, failover);
+    m->memory.stats.fences++;
     doors_fence(m->doors, &out);
 }
 
@@ -453,6 +471,8 @@ static void on_tick(struct timer *timer)
     bool was_calm = follower_poll_ms(&m->follower) > TICK_MS;
     if (m->told_pending) {
         m->told_pending = false;
+        if (m->follower.state == FOLLOWER_SWITCH)
+            times_add(&m->memory.stats.to_told, now_ms(m) - m->switched_ms);
         follower_told(&m->follower, now_ms(m));
     }
     follower_tick(&m->follower, now_ms(m));
@@ -487,7 +507,8 @@ void master_outdated(struct master *m, uint64_t generation, uint64_t epoch)
 /* ---- beginning and end ---- */
 
 struct master *master_new(struct link_world *world, const struct config_sentinel *config,
-                          struct doors *doors, struct journal *journal, const struct failover *told)
+                          struct doors *doors, struct journal *journal,
+                          const struct master_memory *before)
 {
     struct master *m = mem_must_alloc(sizeof(*m));
     m->world = world;
@@ -501,10 +522,10 @@ struct master *master_new(struct link_world *world, const struct config_sentinel
         .fast_path = config->opt.fast_path,
     };
     follower_init(&m->follower, &options, &follower_owner, m);
-    if (told) {
-        follower_resume(&m->follower, told, now_ms(m));
-        remember(m, told);
-    }
+    if (before)
+        m->memory = *before;
+    if (m->memory.has_told)
+        follower_resume(&m->follower, &m->memory.told, now_ms(m));
     for (enum ask_kind kind = 0; kind < ASK_KINDS; kind++)
         m->askings[kind] = (struct asking){.master = m, .kind = kind};
     for (size_t i = 0; i < config->opt.sentinels_count; i++) {
@@ -555,17 +576,21 @@ const struct follower *master_follower(const struct master *m)
 
 bool master_told(const struct master *m, struct failover *out)
 {
-    if (m->has_told)
-        *out = mapped(m, &m->told);
-    return m->has_told;
+    if (m->memory.has_told)
+        *out = mapped(m, &m->memory.told);
+    return m->memory.has_told;
 }
 
-bool master_handover(const struct master *m, struct failover *out)
+const struct master_stats *master_stats(const struct master *m)
 {
-    *out = m->told;
-    out->generation = m->follower.generation;
-    out->epoch = m->follower.epoch;
-    return m->has_told;
+    return &m->memory.stats;
+}
+
+void master_remember(const struct master *m, struct master_memory *out)
+{
+    *out = m->memory;
+    out->told.generation = m->follower.generation;
+    out->told.epoch = m->follower.epoch;
 }
 
 size_t master_sentinel_count(const struct master *m)

@@ -15,10 +15,32 @@
 
 struct master;
 
-/* The configuration outlives the master. `told`: what was told before a reload; NULL: nothing. */
+enum { TIMES_MAX = 8 };
+/* A histogram of durations; the last bucket is what is longer than all bounds. */
+struct times {
+    uint64_t buckets[TIMES_MAX + 1];
+    uint64_t count;
+    int64_t sum_ms;
+};
+extern const int64_t times_bounds_ms[TIMES_MAX];
+
+struct master_stats {
+    uint64_t holds, switches, cancels, fences;
+    struct times to_switch; /* from the first sign to the switch */
+    struct times to_told;   /* from the switch until all servers are where they should be */
+};
+
+/* What outlives a reload. */
+struct master_memory {
+    bool has_told;
+    struct failover told; /* what everybody downstream was told last, in the sentinels' words */
+    struct master_stats stats;
+};
+
+/* The configuration outlives the master. `before`: of its predecessor, NULL: there was none. */
 struct master *master_new(struct link_world *world, const struct config_sentinel *config,
                           struct doors *doors, struct journal *journal,
-                          const struct failover *told);
+                          const struct master_memory *before);
 void master_free(struct master *master);
 
 const char *master_name(const struct master *master);
@@ -27,8 +49,8 @@ const struct follower *master_follower(const struct master *master);
 /* What everybody downstream has been told last, with places as they are reached. False: nothing. */
 bool master_told(const struct master *master, struct failover *out);
 
-/* The same in the sentinels' words, for `told` of its successor after a reload. */
-bool master_handover(const struct master *master, struct failover *out);
+const struct master_stats *master_stats(const struct master *master);
+void master_remember(const struct master *master, struct master_memory *out);
 
 /* Doors say so: servers enter a phase, and a server knows of something newer. */
 void master_phase(struct master *master, const struct failover *failover, enum phase phase);

@@ -552,19 +552,37 @@ struct barrier *notify_barrier(struct notify *notify)
 
 /* ---- for limpet and for people ------------------------------------------------------------- */
 
+static struct notify_server view(const struct receiver *receiver)
+{
+    return (struct notify_server){
+        .backend = receiver->backend,
+        .name = receiver->server->name,
+        .node = &receiver->node,
+        .standing = standing_of(&receiver->node),
+        .open = receiver->post.state >= POST_IDLE,
+    };
+}
+
+bool notify_find(struct notify *notify, const char *backend, const char *name,
+                 struct notify_server *out)
+{
+    list_each(link, &notify->receivers)
+    {
+        const struct receiver *receiver = receiver_of(link);
+        if (strcmp(receiver->backend, backend) != 0 || strcmp(receiver->server->name, name) != 0)
+            continue;
+        *out = view(receiver);
+        return true;
+    }
+    return false;
+}
+
 void notify_each(struct notify *notify, void (*each)(void *ctx, const struct notify_server *server),
                  void *ctx)
 {
     list_each(link, &notify->receivers)
     {
-        const struct receiver *receiver = receiver_of(link);
-        struct notify_server server = {
-            .backend = receiver->backend,
-            .name = receiver->server->name,
-            .node = &receiver->node,
-            .standing = standing_of(&receiver->node),
-            .open = receiver->post.state >= POST_IDLE,
-        };
+        struct notify_server server = view(receiver_of(link));
         each(ctx, &server);
     }
 }

@@ -46,6 +46,9 @@ struct notify_server {
 };
 void notify_each(struct notify *notify, void (*each)(void *ctx, const struct notify_server *server),
                  void *ctx);
+/* The same for one; false: it is not told of this master. */
+bool notify_find(struct notify *notify, const char *backend, const char *name,
+                 struct notify_server *out);
 
 /* [{"server":…,"phase":…},…] */
 void notify_show(struct notify *notify, struct text *out);

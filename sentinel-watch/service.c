@@ -3,7 +3,7 @@
  * The program around the masters: what is bound, signals, reloads and the end.
  *
  * A reload makes every master anew beside the doors, which go on: what was told to servers is handed
- * over (master_told), so that nobody hears of it twice. While a failover is under way a reload waits,
+ * over (master_remember), so that nobody hears of it twice. While a failover is under way a reload waits,
  * since the votes that were collected would be lost. A stop waits likewise, for process.grace at
  * most: servers that are held must not be left behind held.
  */
@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "base/notify.h"
 #include "base/signals.h"
+#include "sentinel-watch/command.h"
+#include "sentinel-watch/web.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -21,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EXIT_FINE = 0, EXIT_CONFIG = 1, EXIT_SYSTEM = 2, PATIENCE_MS = 100 };
@@ -59,13 +62,12 @@ static void make_masters(struct service *service, struct master **before, size_t
     const struct config *config = service->config;
     struct master **list = mem_must_alloc((config->sentinel_count + 1) * sizeof(struct master *));
     for (size_t i = 0; i < config->sentinel_count; i++) {
-        struct failover told;
-        bool has_told = false;
-        for (size_t k = 0; k < count && !has_told; k++)
-            has_told = strcmp(master_name(before[k]), config->sentinels[i].opt.master) == 0 &&
-                       master_handover(before[k], &told);
+        struct master_memory memory = {0};
+        for (size_t k = 0; k < count; k++)
+            if (strcmp(master_name(before[k]), config->sentinels[i].opt.master) == 0)
+                master_remember(before[k], &memory);
         list[i] = master_new(&service->world, &config->sentinels[i], service->doors,
-                             service->journal, has_told ? &told : NULL);
+                             service->journal, &memory);
     }
     for (size_t k = 0; k < count; k++)
         master_free(before[k]);
@@ -202,6 +204,76 @@ static void name_watcher(struct service *service)
     snprintf(service->watcher, sizeof(service->watcher), "%s:%d", host, (int)getpid());
 }
 
+/* The first that is given: `admin` is for the whole program. */
+static const struct config_sentinel *first_with(const struct config *config, bool http)
+{
+    for (size_t i = 0; i < config->sentinel_count; i++) {
+        const struct sentinel_options *opt = &config->sentinels[i].opt;
+        if (http ? opt->admin_http : opt->admin_socket)
+            return &config->sentinels[i];
+    }
+    return NULL;
+}
+
+/* A listening socket, -1: said why. */
+static int bind_admin(const char *what, const char *text, struct addr *addr, const mode_t *mode)
+{
+    int fd = net_listen(addr, 64, false);
+    if (fd >= 0 && mode && chmod(addr->un.sun_path, *mode) < 0)
+        log_warning("cannot set the mode of a socket path=%s error=\"%s\"", addr->un.sun_path,
+                    strerror(errno));
+    if (fd < 0)
+        log_error("cannot listen %s=%s error=\"%s\"", what, text, strerror(errno));
+    else if (addr->any.sa_family != AF_UNIX)
+        net_local_addr(fd, addr);
+    return fd;
+}
+
+static bool begin_http(struct service *service)
+{
+    const struct config_sentinel *sentinel = first_with(service->config, true);
+    if (!sentinel)
+        return true;
+    const struct endpoint *endpoint = &sentinel->admin_http;
+    char error[128];
+    service->http = endpoint->addr;
+    if (endpoint->kind == ENDPOINT_NAME &&
+        !resolve_now(endpoint->host, endpoint->port, &service->http, error)) {
+        log_error("cannot resolve admin.http=%s error=\"%s\"", sentinel->opt.admin_http, error);
+        return false;
+    }
+    int fd = bind_admin("admin.http", sentinel->opt.admin_http, &service->http, NULL);
+    service->web = fd >= 0 ? web_new(service, fd) : NULL;
+    return service->web != NULL;
+}
+
+static bool begin_console(struct service *service)
+{
+    const struct config_sentinel *sentinel = first_with(service->config, false);
+    if (!sentinel)
+        return true;
+    const char *path = sentinel->opt.admin_socket;
+    mode_t mode = (mode_t)sentinel->opt.admin_socket_mode;
+    struct endpoint endpoint;
+    char text[ADDR_TEXT_MAX];
+    snprintf(text, sizeof(text), "unix:%s", path);
+    endpoint_parse(span_str(text), true, &endpoint);
+    service->socket = endpoint.addr;
+    int fd = bind_admin("admin.socket", path, &service->socket, &mode);
+    service->console = fd >= 0 ? console_new(&service->loop, service->world.shelf, fd,
+                                             sentinel_commands, service)
+                               : NULL;
+    return service->console != NULL;
+}
+
+/* journal_news_fn */
+static void on_entry(void *ctx, const struct entry *entry)
+{
+    struct service *service = ctx;
+    if (service->web)
+        web_news(service->web, entry);
+}
+
 static void ready_part(void *ctx, const char *name, const struct addr *addr)
 {
     char text[ADDR_TEXT_MAX];
@@ -213,6 +285,10 @@ static bool say_ready(struct service *service)
     struct text line = {0};
     text_addf(&line, "sentinel-watch: ready");
     doors_listeners(service->doors, ready_part, &line);
+    if (service->web)
+        ready_part(&line, "admin.http", &service->http);
+    if (service->console)
+        text_addf(&line, " admin.socket=%s", service->socket.un.sun_path);
     text_add(&line, SPAN("\n"));
     bool good = !line.failed;
     if (good)
@@ -234,6 +310,7 @@ static bool begin(struct service *service)
     rng_seed_from_system(&service->world.rng);
     name_watcher(service);
     service->journal = journal_new();
+    journal_tell(service->journal, on_entry, service);
     struct doors_world world = {
         .loop = &service->loop,
         .shelf = service->world.shelf,
@@ -249,7 +326,7 @@ static bool begin(struct service *service)
         free(error);
         return false;
     }
-    return true;
+    return begin_http(service) && begin_console(service);
 }
 
 static void end(struct service *service)
@@ -257,6 +334,11 @@ static void end(struct service *service)
     for (size_t i = 0; i < service->master_count; i++)
         master_free(service->masters[i]);
     free(service->masters);
+    console_free(service->console);
+    if (service->socket.len > 0)
+        unlink(service->socket.un.sun_path);
+    web_free(service->web);
+    service->web = NULL;
     if (service->doors)
         doors_free(service->doors);
     if (service->world.resolver)

@@ -22,7 +22,9 @@ struct service {
     struct journal *journal;
     struct master **masters; /* in the configuration's order */
     size_t master_count;
-    struct web *web; /* NULL: no admin.http */
+    struct web *web;          /* NULL: no admin.http */
+    struct console *console;  /* NULL: no admin.socket */
+    struct addr http, socket; /* where they are; len 0: nowhere */
     struct io signals;
     struct timer patience; /* how long a graceful stop waits, or a reload for calm */
     bool stopping, reloading;

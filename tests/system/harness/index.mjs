@@ -16,9 +16,12 @@ export * from './polling.mjs';
 export * from './processes.mjs';
 export * from './raw.mjs';
 export * from './redis.mjs';
+export * from './sentinels.mjs';
 export * from './servers.mjs';
 export * from './timing.mjs';
+export * from './tls.mjs';
 export * from './traps.mjs';
+export * from './watch.mjs';
 export * from './yaml.mjs';
 
 /*
