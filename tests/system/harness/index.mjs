@@ -12,6 +12,7 @@ export * from './admin.mjs';
 export * from './alternate.mjs';
 export * from './clients.mjs';
 export * from './limpet.mjs';
+export * from './news.mjs';
 export * from './polling.mjs';
 export * from './processes.mjs';
 export * from './raw.mjs';
