@@ -34,12 +34,23 @@ class Connector {
     this.found = undefined;
     const own = !this.place || ('sentinelIterator' in this.own && this.failures % OWN_WAY_EVERY === OWN_WAY_EVERY - 1);
     this.failures++;
-    if (own) return this.own.connect(emit);
+    if (own) return this.#unless(this.own.connect(emit));
     const {family, tls: secure} = this.client.options;
     const options = {host: this.place.host, port: this.place.port, family};
     const stream = secure ? tls.connect({...secure, ...options}) : net.createConnection(options);
     stream.once('error', error => (this.firstError = error));
     return Promise.resolve(stream);
+  }
+
+  /* A sentinel that is frozen keeps its own way waiting for ever: disconnect() ends that too. */
+  #unless(connecting) {
+    return new Promise((resolve, reject) => {
+      this.abort = () => {
+        reject(new Error('there is another address now'));
+        connecting.then(stream => stream.destroy(), () => {});
+      };
+      connecting.then(resolve, reject);
+    }).finally(() => (this.abort = undefined));
   }
 
   /* ioredis: does INFO please us? A replica, or a master without the rights to ask, is no master to us. */
@@ -58,6 +69,7 @@ class Connector {
   disconnect() {
     this.connecting = false;
     this.own.connecting = false;
+    this.abort?.();
     this.client.stream?.destroy();
   }
 }
