@@ -11,6 +11,7 @@ import {merge} from './yaml.mjs';
 export * from './admin.mjs';
 export * from './alternate.mjs';
 export * from './clients.mjs';
+export * from './liar.mjs';
 export * from './limpet.mjs';
 export * from './news.mjs';
 export * from './polling.mjs';
