@@ -72,7 +72,8 @@ struct load {
     int64_t begun_us, begun_cpu_ns;
     uint32_t *latencies; /* µs */
     size_t latency_count;
-    int64_t pss[4]; /* crowds: bytes at their moments */
+    int64_t pss[3];    /* crowds: bytes before, at the peak, after */
+    unsigned patience; /* samples that a burst's answers may take */
 };
 
 extern const struct mode mode_http, mode_new, mode_poll, mode_handshake, mode_websocket;

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { SETTLE_US = 700000, SECOND_US = 1000000 };
+enum { SETTLE_US = 700000, SAMPLE_US = 100000, SECOND_US = 1000000 };
 enum { BURST_BODY = 12000, BURST_FIRST = 8000 }; /* bytes */
 
 /* ---- hanging polls: the operation is to have sent the poll */
@@ -122,21 +122,26 @@ static void burst_watch(struct load *load)
     loop_stop(&load->loop);
 }
 
-static void burst_left(struct load *load)
+/* While the answers come; the peak may be here. */
+static void burst_leave(struct load *load)
 {
+    int64_t now = pss(load);
+    load->pss[1] = now > load->pss[1] ? now : load->pss[1];
+    load->pss[2] = now;
     load->begun_us = load->loop.now_us;
-    load->pss[2] = pss(load);
-    burst_watch(load);
+    bool over = load->prepared == 0 || --load->patience == 0;
+    load_after(load, SAMPLE_US, over ? burst_watch : burst_leave);
 }
 
 static void burst_finish(struct load *load)
 {
     load->pss[1] = pss(load);
+    load->patience = 100;
     for (unsigned i = 0; i < load->opened; i++) {
         if (stream_is_open(&load->clients[i].stream))
             burst_send(&load->clients[i], BURST_BODY - BURST_FIRST);
     }
-    load_after(load, 3 * SECOND_US, burst_left);
+    load_after(load, 0, burst_leave);
 }
 
 void crowd_begin(struct load *load)

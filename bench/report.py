@@ -50,7 +50,8 @@ def text(table):
     """The table as Markdown, one part per unit."""
     kinds = table["kinds"]
     lines, unit = [], None
-    for key, row in table["rows"].items():
+    units = list(dict.fromkeys(row["unit"] for row in table["rows"].values()))
+    for key, row in sorted(table["rows"].items(), key=lambda entry: units.index(entry[1]["unit"])):
         if row["unit"] != unit:
             unit = row["unit"]
             lines += ["", f"**{unit}**", "", "| | " + " | ".join(kinds) + " | limpet ÷ haproxy | limpet ÷ nginx |",

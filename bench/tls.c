@@ -75,8 +75,11 @@ struct tls_line *tls_line_new(struct tls_client *client, int fd)
     }
     SSL_set_connect_state(ssl);
     SSL_set_tlsext_host_name(ssl, "bench.example");
-    if (client->ticket)
-        SSL_set_session(ssl, client->ticket);
+    if (client->ticket) {
+        SSL_SESSION *own = SSL_SESSION_dup(client->ticket); // Connections change their session.
+        SSL_set_session(ssl, own);
+        SSL_SESSION_free(own);
+    }
     return (struct tls_line *)(void *)ssl;
 }
 
