@@ -16,7 +16,7 @@
  *   reads grow. One that brings little ends that again. A block that got no bytes goes back at
  *   once.
  */
-#include "base/conn.h"
+#include "base/conn_inside.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,7 +24,6 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
@@ -34,7 +33,7 @@ enum {
 
 /* The conn_tell_* functions are the last to act on what was known before them. */
 
-static void conn_tell_failed(struct conn *conn, int error)
+void conn_tell_failed(struct conn *conn, int error)
 {
     conn->readable = conn->blocked = conn->connecting = false;
     if (conn->silent) {
@@ -76,7 +75,7 @@ static size_t conn_read_size(const struct conn *conn)
 
 static bool conn_may_read(const struct conn *conn)
 {
-    return conn->readable && !conn->paused && !conn->connecting && !conn->eof_told;
+    return (conn->readable || conn->held) && !conn->paused && !conn->connecting && !conn->eof_told;
 }
 
 /* `in` is full, so only a look tells whether the peer is gone behind its last byte. */
@@ -89,8 +88,7 @@ static void conn_peek_eof(struct conn *conn)
     }
 }
 
-/* A read brought nothing: interrupted, drained, ended or dead. */
-static void conn_got_nothing(struct conn *conn, ssize_t got, int error)
+void conn_got_nothing(struct conn *conn, ssize_t got, int error)
 {
     if (got < 0 && error == EINTR)
         return;
@@ -112,6 +110,8 @@ static bool conn_receive(struct conn *conn)
         conn_peek_eof(conn);
         return false;
     }
+    if (conn->tls)
+        return conn_receive_sealed(conn, want);
     if (!buf_reserve(conn->shelf, &conn->in, want)) {
         conn_tell_failed(conn, ENOMEM);
         return false;
@@ -141,7 +141,7 @@ static void conn_run_reading(struct conn *conn)
     bool got = conn_may_read(conn) && conn_receive(conn);
     if (got || (conn->retell && !conn->paused && buf_len(&conn->in) > 0))
         conn_tell_bytes(conn);
-    if (conn->eof_seen && !conn->eof_told && !conn->paused) {
+    if (conn->eof_seen && !conn->held && !conn->eof_told && !conn->paused) {
         conn_tell_eof(conn);
         return;
     }
@@ -149,7 +149,7 @@ static void conn_run_reading(struct conn *conn)
         loop_again(conn->loop, &conn->io, 0);
 }
 
-static enum io_result conn_write_failed(struct conn *conn, int error)
+enum io_result conn_write_failed(struct conn *conn, int error)
 {
     conn->error = error;
     conn->silent = conn->unwritable = true;
@@ -158,15 +158,14 @@ static enum io_result conn_write_failed(struct conn *conn, int error)
     return IO_FAILED;
 }
 
-static void conn_shut_write(struct conn *conn)
+void conn_shut_write(struct conn *conn)
 {
     conn->close_write_when_drained = false;
     conn->write_closed = true;
     shutdown(conn->io.fd, SHUT_WR);
 }
 
-/* One send of up to count parts; bytes sent, 0 when the kernel takes none now, -1 with errno. */
-static ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count)
+ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count)
 {
     ssize_t sent;
     do { // After EINTR no edge would follow.
@@ -202,6 +201,10 @@ static bool conn_keep_rest(struct conn *conn, const struct span *parts, size_t n
 /* The kernel has room again. */
 static void conn_run_writing(struct conn *conn)
 {
+    if (conn->tls && !conn_seal(conn, NULL, 0)) {
+        conn_tell_failed(conn, ENOMEM);
+        return;
+    }
     struct span waiting = buf_bytes(&conn->out);
     struct iovec iov = {(char *)conn->out.data + conn->out.start, waiting.len};
     ssize_t sent = waiting.len > 0 ? conn_send(conn, &iov, 1) : 0;
@@ -213,6 +216,8 @@ static void conn_run_writing(struct conn *conn)
     }
     if (sent > 0)
         buf_consume(conn->shelf, &conn->out, (size_t)sent);
+    if (conn->tls)
+        conn->tls->sealed -= (uint32_t)sent;
     if (buf_len(&conn->out) > 0)
         return;
     conn->blocked = false;
@@ -242,6 +247,11 @@ static void conn_finish_connect(struct conn *conn, uint32_t events)
         conn_tell_failed(conn, error);
         return;
     }
+    if (conn->tls) {
+        conn->shaking = true;
+        conn_shake(conn, 0);
+        return;
+    }
     conn->connecting = false;
     conn->owner->connected(conn);
 }
@@ -266,7 +276,9 @@ static void conn_on_event(struct io *io, uint32_t events)
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         conn->hung_up = true;
 
-    if (conn->connecting)
+    if (conn->shaking)
+        conn_shake(conn, events);
+    else if (conn->connecting)
         conn_finish_connect(conn, events);
     else if (events & EPOLLERR && (!conn_may_read(conn) || conn_read_size(conn) == 0))
         conn_check_dead(conn);
@@ -300,6 +312,8 @@ enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
     assert(n <= PARTS_MAX);
     if (!conn_open(conn) || conn->unwritable || conn->write_closed)
         return conn_write_failed(conn, conn->error ? conn->error : EPIPE);
+    if (conn->tls)
+        return conn_write_sealed(conn, parts, n);
     struct iovec iov[PARTS_MAX + 1];
     size_t count = 0, total = buf_len(&conn->out);
     if (total > 0)
@@ -361,7 +375,9 @@ void conn_close_write(struct conn *conn)
 {
     if (!conn_open(conn) || conn->write_closed || conn->unwritable)
         return;
-    if (conn->connecting || buf_len(&conn->out) > 0)
+    if (conn->tls)
+        conn_close_write_sealed(conn);
+    else if (conn->connecting || buf_len(&conn->out) > 0)
         conn->close_write_when_drained = true;
     else
         conn_shut_write(conn);
@@ -371,10 +387,16 @@ void conn_close(struct conn *conn)
 {
     if (!conn_open(conn))
         return;
+    if (conn->tls) {
+        conn_say_bye(conn);
+        tls_free(conn->tls, conn->shelf);
+        conn->tls = NULL;
+    }
     buf_clear(conn->shelf, &conn->in);
     buf_clear(conn->shelf, &conn->out);
     loop_close(conn->loop, &conn->io);
     conn->readable = conn->blocked = conn->retell = conn->eof_seen = false;
+    conn->shaking = conn->held = false;
 }
 
 void conn_reset(struct conn *conn)
@@ -383,5 +405,6 @@ void conn_reset(struct conn *conn)
         return;
     struct linger abort_now = {.l_onoff = 1, .l_linger = 0};
     setsockopt(conn->io.fd, SOL_SOCKET, SO_LINGER, &abort_now, sizeof(abort_now));
+    conn->unwritable = true; // TLS takes no leave, either.
     conn_close(conn);
 }

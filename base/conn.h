@@ -2,7 +2,7 @@
 /*
  * One stream socket with its borrowed buffers. conn speaks in completions: bytes have arrived, the
  * out buffer has drained, it ended. Readiness, EAGAIN and short writes stay inside, so that another
- * engine than epoll can be put under it, and a transport (plain now, TLS later) can sit between.
+ * engine than epoll can be put under it, and TLS can sit between (conn_secure).
  *
  *   kernel ── recv ──► in ──► owner->bytes        owner ── conn_write ──► send ──► kernel
  *                                                   the rest ──► out ──► owner->drained
@@ -25,6 +25,7 @@
 #include "base/loop.h"
 
 struct conn;
+struct tls;
 
 enum io_result {
     IO_DONE,       /* all bytes are with the kernel */
@@ -37,7 +38,7 @@ enum io_result {
 
 /* What conn tells its owner. All are called from the loop. None may be NULL. */
 struct conn_owner {
-    void (*connected)(struct conn *conn); /* an outgoing connection is established */
+    void (*connected)(struct conn *conn); /* an outgoing connection, or TLS, is established */
     void (*bytes)(struct conn *conn);     /* conn->in has new bytes */
     void (*drained)(struct conn *conn);   /* out was waiting and is empty now */
     /* The peer sends no more; the bytes before were delivered. Once. */
@@ -51,6 +52,7 @@ struct conn {
     struct loop *loop;
     struct shelf *shelf;
     const struct conn_owner *owner;
+    struct tls *tls; /* NULL: bytes pass as they are */
     struct buf in, out;
     int error;         /* errno of what killed it */
     uint32_t in_limit; /* unread bytes in `in` at which reading stops; default BUF_SMALL */
@@ -68,14 +70,26 @@ struct conn {
     bool retell : 1;     /* conn_resume found bytes in `in`: call `bytes` for them */
     bool silent : 1;     /* the end was told, by `failed` or IO_FAILED */
     bool unwritable : 1; /* a write failed: all later ones do */
+    bool shaking : 1;    /* TLS is being agreed on; `connecting` until it is */
+    bool held : 1;       /* TLS may have more text without another byte from the kernel */
+    bool truncated : 1;  /* the peer's end of stream came without TLS's: bytes may be missing */
 
-    uint64_t received, sent; /* bytes, by the kernel's count */
+    uint64_t received, sent; /* bytes, by the kernel's count; with TLS, of text */
 };
 
 /* Takes over a connected (or, after net_connect, connecting) descriptor. False: errno; fd is the
  * caller's then. */
 bool conn_init(struct conn *conn, struct loop *loop, struct shelf *shelf, int fd, bool connecting,
                const struct conn_owner *owner);
+
+/*
+ * From here on all bytes pass through `tls`, which is conn's now, also those that lie in `in`. Right
+ * after conn_init, or before anything was written. owner->connected follows when the handshake is
+ * done, or `failed`: tls_error says why, until the owner closes the conn.
+ */
+void conn_secure(struct conn *conn, struct tls *tls);
+/* After `failed`: what is written now goes out as it is, e.g. to somebody who speaks no TLS. */
+void conn_unsecure(struct conn *conn);
 
 /* Another owner from now on (e.g. an idle server connection is lent). */
 static inline void conn_set_owner(struct conn *conn, const struct conn_owner *owner)
@@ -127,7 +141,8 @@ static inline bool conn_open(const struct conn *conn)
  * end of stream? Then it may be lent to somebody else. */
 static inline bool conn_quiet(const struct conn *conn)
 {
-    return buf_len(&conn->in) == 0 && !conn->readable && !conn->hung_up && !conn->eof_seen;
+    return buf_len(&conn->in) == 0 && !conn->readable && !conn->held && !conn->hung_up &&
+           !conn->eof_seen;
 }
 
 #endif

@@ -229,6 +229,38 @@ int net_connect(const struct addr *addr)
     return fd;
 }
 
+bool net_error_is_ours(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+           error == EADDRNOTAVAIL;
+}
+
+void net_keepalive(int fd, int64_t dead_ms)
+{
+    enum { PROBES = 3 };
+    int probes = PROBES, seconds = (int)(dead_ms / 1000 / (PROBES + 1));
+    if (seconds < 1)
+        seconds = 1;
+    if (!set_option(fd, SOL_SOCKET, SO_KEEPALIVE))
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
+void net_user_timeout(int fd, int64_t dead_ms)
+{
+    unsigned limit = (unsigned)dead_ms;
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
+}
+
+bool net_is_self(int fd)
+{
+    struct addr local, peer;
+    return net_local_addr(fd, &local) && net_peer_addr(fd, &peer) &&
+           local.any.sa_family != AF_UNIX && addr_eq(&local, &peer);
+}
+
 bool net_local_addr(int fd, struct addr *out)
 {
     memset(out, 0, sizeof(*out));

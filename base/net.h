@@ -68,6 +68,16 @@ bool netmask_matches(const struct netmask *mask, const struct addr *addr);
 int net_listen(const struct addr *addr, int backlog, bool reuse_port);
 /* A non-blocking socket with TCP_NODELAY whose connect has begun (or is done). -1: errno. */
 int net_connect(const struct addr *addr);
+/* Does this errno say something about this process or host only, whoever the peer is? */
+bool net_error_is_ours(int error);
+/* Notice within about dead_ms that the peer's host is gone while nothing is said (keepalive); and,
+ * the second, while what was said is not acknowledged. A peer that only does not read is alive to the
+ * first. Both best effort. */
+void net_keepalive(int fd, int64_t dead_ms);
+void net_user_timeout(int fd, int64_t dead_ms);
+/* Is this connection one to itself? The kernel may pick the port that nobody listens on as the local
+ * one (TCP's simultaneous open); for our purposes that is a refusal. */
+bool net_is_self(int fd);
 bool net_local_addr(int fd, struct addr *out);
 bool net_peer_addr(int fd, struct addr *out);
 

@@ -2,6 +2,7 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
+pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
 find_package(OpenSSL 3.0 REQUIRED)
 
 # llhttp: pkg-config where the distribution packages the library (Debian 13), else the C sources of

@@ -63,8 +63,8 @@ bool check_name(struct diag *diag, const struct node *place, struct span name, c
 }
 
 /* A path in a URL, given by an option. */
-static void check_url_path(const struct object *object, const char *option, const char *path,
-                           const struct node *node)
+void check_url_path(const struct object *object, const char *option, const char *path,
+                    const struct node *node)
 {
     struct span text = span_str(path);
     if (!path || !node)
@@ -76,16 +76,29 @@ static void check_url_path(const struct object *object, const char *option, cons
                 option);
 }
 
-static void check_endpoint(const struct object *object, const char *option, const char *address,
-                           bool listening, struct endpoint *endpoint)
+void check_address(struct diag *diag, const struct node *node, const char *address, bool listening,
+                   struct endpoint *endpoint)
 {
-    const struct node *node = object_from(object, option);
     if (!node || !address)
         return;
     endpoint_parse(span_str(address), listening, endpoint);
     struct span quoted = diag_quote(span_str(address));
     if (endpoint->kind == ENDPOINT_BAD)
-        diag_at(object->diag, node, "bad address '%.*s': %s", SPAN_ARG(quoted), endpoint->error);
+        diag_at(diag, node, "bad address '%.*s': %s", SPAN_ARG(quoted), endpoint->error);
+}
+
+static void check_endpoint(const struct object *object, const char *option, const char *address,
+                           bool listening, struct endpoint *endpoint)
+{
+    check_address(object->diag, object_from(object, option), address, listening, endpoint);
+}
+
+void check_socket_path(const struct object *object, const char *option, const char *path)
+{
+    const struct node *node = object_from(object, option);
+    if (node && path && strlen(path) > SOCKET_PATH_MAX)
+        diag_at(object->diag, node, "'%s' is longer than %d bytes, the system's limit", option,
+                (int)SOCKET_PATH_MAX);
 }
 
 /* ---- admin, log -------------------------------------------------------------------------------
@@ -95,10 +108,7 @@ void check_admin(const struct object *object, const struct admin_options *opt,
                  struct endpoint *http)
 {
     check_endpoint(object, "http", opt->http, true, http);
-    const struct node *node = object_from(object, "socket");
-    if (node && opt->socket && strlen(opt->socket) > SOCKET_PATH_MAX)
-        diag_at(object->diag, node, "'socket' is longer than %d bytes, the system's limit",
-                (int)SOCKET_PATH_MAX);
+    check_socket_path(object, "socket", opt->socket);
 }
 
 void check_log(const struct object *object, const struct log_options *opt)
@@ -120,9 +130,8 @@ void check_log(const struct object *object, const struct log_options *opt)
 /* ---- frontends --------------------------------------------------------------------------------
  */
 
-/* The index of a backend, -1 and a report when there is none. */
-static ptrdiff_t find_backend(const struct object *object, const struct config *config,
-                              const char *name)
+ptrdiff_t check_backend_name(struct diag *diag, const struct config *config, const char *name,
+                             const struct node *node)
 {
     struct suggestion suggestion;
     suggestion_init(&suggestion, span_str(name));
@@ -132,13 +141,12 @@ static ptrdiff_t find_backend(const struct object *object, const struct config *
             return (ptrdiff_t)i;
         suggestion_try(&suggestion, other);
     }
-    const struct node *node = object_from(object, "backend");
     struct span quoted = diag_quote(span_str(name));
     if (*suggestion.best)
-        diag_at(object->diag, node, "there is no backend '%.*s'; did you mean '%s'?",
-                SPAN_ARG(quoted), suggestion.best);
+        diag_at(diag, node, "there is no backend '%.*s'; did you mean '%s'?", SPAN_ARG(quoted),
+                suggestion.best);
     else
-        diag_at(object->diag, node, "there is no backend '%.*s'", SPAN_ARG(quoted));
+        diag_at(diag, node, "there is no backend '%.*s'", SPAN_ARG(quoted));
     return -1;
 }
 
@@ -147,7 +155,8 @@ void check_frontend(const struct object *object, const struct config *config,
 {
     frontend->backend = -1;
     if (frontend->opt.backend_name)
-        frontend->backend = find_backend(object, config, frontend->opt.backend_name);
+        frontend->backend = check_backend_name(object->diag, config, frontend->opt.backend_name,
+                                               object_from(object, "backend"));
     else if (!object_from(object, "backend") && frontend->route_count == 0)
         diag_at(object->diag, key, "frontend '%s' needs 'backend' or 'routes'", frontend->name);
 }
@@ -155,6 +164,11 @@ void check_frontend(const struct object *object, const struct config *config,
 void check_listen(const struct object *object, struct config_listen *listen)
 {
     check_endpoint(object, "address", listen->opt.address, true, &listen->endpoint);
+    const struct node *verify = object_from(object, "tls.client_verify");
+    if (!verify && !listen->opt.tls_client_ca)
+        listen->opt.tls_client_verify = CLIENT_VERIFY_OFF;
+    else if (!listen->opt.tls_client_ca && listen->opt.tls_client_verify != CLIENT_VERIFY_OFF)
+        diag_at(object->diag, verify, "'tls.client_verify' needs 'tls.client_ca'");
 }
 
 void check_route(const struct object *object, const struct config *config,
@@ -174,7 +188,8 @@ void check_route(const struct object *object, const struct config *config,
     }
     check_url_path(object, "path", route->opt.path, object_from(object, "path"));
     if (route->opt.backend_name) {
-        ptrdiff_t backend = find_backend(object, config, route->opt.backend_name);
+        ptrdiff_t backend = check_backend_name(object->diag, config, route->opt.backend_name,
+                                               object_from(object, "backend"));
         route->backend = backend >= 0 ? (size_t)backend : 0;
     }
 }
@@ -276,12 +291,33 @@ static void check_health(struct object *object, struct config_backend *backend)
         diag_at(object->diag, host, "'health.http.host' must be a host name without spaces");
 }
 
+/* Given at all, and therefore on. */
+static void check_tls(const struct object *object, struct config_backend *backend)
+{
+    static const char *const options[] = {"tls.verify", "tls.ca",  "tls.sni",
+                                          "tls.cert",   "tls.key", "tls.min_version"};
+    for (size_t i = 0; i < array_len(options) && !backend->tls; i++) {
+        const struct node *node = object_from(object, options[i]);
+        if (!node)
+            continue;
+        backend->tls = true;
+        backend->tls_place = (struct config_place){node->line, node->column};
+    }
+    const struct node *key = object_from(object, "tls.key");
+    if (key && !backend->opt.tls_cert)
+        diag_at(object->diag, key, "'tls.key' needs 'tls.cert'");
+    const struct node *sni = object_from(object, "tls.sni");
+    if (sni && backend->opt.tls_sni && !consists_of(span_str(backend->opt.tls_sni), "-._:"))
+        diag_at(object->diag, sni, "'tls.sni' must be a host name");
+}
+
 void check_backend(struct object *object, struct config_backend *backend)
 {
     struct backend_options *opt = &backend->opt;
     check_hash(object, opt);
     check_sid_paths(object, opt);
     check_health(object, backend);
+    check_tls(object, backend);
     const struct node *cookie = object_from(object, "cookie.name");
     if (cookie && opt->cookie_name && !is_token(span_str(opt->cookie_name)))
         diag_at(object->diag, cookie,

@@ -12,6 +12,17 @@
 /* A name of a frontend, backend or server. `what` says of which. */
 bool check_name(struct diag *diag, const struct node *place, struct span name, const char *what);
 
+/* Text addresses; `node` is where the option's value stands, NULL: nothing to check. */
+void check_address(struct diag *diag, const struct node *node, const char *address, bool listening,
+                   struct endpoint *endpoint);
+/* An absolute path in a URL. */
+void check_url_path(const struct object *object, const char *option, const char *path,
+                    const struct node *node);
+void check_socket_path(const struct object *object, const char *option, const char *path);
+/* The index of a backend, -1 and a report when there is none. */
+ptrdiff_t check_backend_name(struct diag *diag, const struct config *config, const char *name,
+                             const struct node *node);
+
 void check_admin(const struct object *object, const struct admin_options *opt,
                  struct endpoint *http);
 void check_log(const struct object *object, const struct log_options *opt);

@@ -14,6 +14,7 @@
 #include "base/rand.h"
 #include "base/tag.h"
 #include "config/check.h"
+#include "config/sentinel.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ enum { LISTENS_MAX = 256 };
 struct reading {
     struct diag *diag;
     struct config *config;
+    enum config_reader reader;
     const struct node *defaults;             /* NULL: none */
     const struct node *listens[LISTENS_MAX]; /* the values, in the order of all listens */
     const struct endpoint *endpoints[LISTENS_MAX];
@@ -179,6 +181,22 @@ static void check_server_tags(struct reading *reading, const struct config_backe
     free(tags);
 }
 
+/* A name that can be checked is needed, and a path is none. */
+static void check_tls_names(struct reading *reading, const struct config_backend *backend,
+                            const struct node *servers)
+{
+    if (!backend->tls || !backend->opt.tls_verify || backend->opt.tls_sni)
+        return;
+    for (size_t i = 0; i < backend->server_count; i++) {
+        const struct endpoint *endpoint = &backend->servers[i].endpoint;
+        if (endpoint->kind == ENDPOINT_ADDR && endpoint->addr.any.sa_family == AF_UNIX)
+            diag_at(reading->diag, servers,
+                    "server '%.60s' is at a unix socket; 'tls.sni' must say which name its "
+                    "certificate is for",
+                    backend->servers[i].name);
+    }
+}
+
 /* ---- backends ---------------------------------------------------------------------------------
  */
 
@@ -197,6 +215,10 @@ static void read_backend(struct reading *reading, const struct node *key, const 
     check_backend(&object, backend);
     read_servers(reading, backend, key, node_get(value, "servers"));
     check_server_tags(reading, backend, node_get(value, "servers"));
+    check_tls_names(reading, backend, node_get(value, "servers"));
+    const struct node *tls = node_get(value, "tls");
+    if (tls && !backend->tls)
+        diag_at(reading->diag, tls, "'tls' is empty; write e.g. tls: {verify: true}");
 }
 
 /* ---- frontends --------------------------------------------------------------------------------
@@ -226,6 +248,47 @@ static void check_listen_twice(struct reading *reading, const struct config_list
     reading->endpoints[reading->listen_count++] = &listen->endpoint;
 }
 
+static struct config_place place_of(const struct node *node)
+{
+    return (struct config_place){node->line, node->column};
+}
+
+static void read_certificate(struct reading *reading, struct config_listen *listen,
+                             const struct node *value)
+{
+    if (value->kind != NODE_MAP) {
+        diag_at(reading->diag, value,
+                "a certificate must be a mapping like {cert: FILE, key: FILE}");
+        return;
+    }
+    struct config_certificate *certificate = &listen->certificates[listen->certificate_count++];
+    struct object object;
+    object_init(&object, &section_certificate, &certificate->opt, reading->diag);
+    keys_check(reading->diag, &section_certificate, value, NULL);
+    object_read(&object, value, false);
+    object_finish(&object, value, "a certificate");
+    certificate->place = place_of(value);
+}
+
+static void read_tls(struct reading *reading, struct config_listen *listen, const struct node *tls)
+{
+    const struct node *list = tls && tls->kind == NODE_MAP ? node_get(tls, "certificates") : NULL;
+    if (!tls)
+        return;
+    listen->tls_place = place_of(tls);
+    if (!list || node_is_empty(list) || (list->kind == NODE_LIST && list->count == 0)) {
+        diag_at(reading->diag, tls,
+                "'tls' needs 'certificates', e.g. certificates: [{cert: FILE, key: FILE}]");
+        return;
+    }
+    size_t count = list->kind == NODE_LIST ? list->count : 1;
+    listen->certificates = mem_must_alloc(count * sizeof *listen->certificates);
+    if (list->kind != NODE_LIST)
+        read_certificate(reading, listen, list);
+    for (size_t i = 0; list->kind == NODE_LIST && i < count; i++)
+        read_certificate(reading, listen, list->items[i]);
+}
+
 static void read_listen(struct reading *reading, struct config_frontend *frontend,
                         const struct node *value)
 {
@@ -237,8 +300,10 @@ static void read_listen(struct reading *reading, struct config_frontend *fronten
     struct object object;
     object_init(&object, &section_listen, &listen->opt, reading->diag);
     if (value->kind == NODE_MAP) {
-        keys_check(reading->diag, &section_listen, value, NULL);
+        static const char *const also[] = {"tls.certificates", NULL};
+        keys_check(reading->diag, &section_listen, value, also);
         object_read(&object, value, false);
+        read_tls(reading, listen, node_get(value, "tls"));
     } else {
         object_set(&object, "address", value);
     }
@@ -424,6 +489,38 @@ static const struct node *get_named(struct reading *reading, const struct node *
     return map;
 }
 
+static void read_backends(struct reading *reading, const struct node *backends)
+{
+    struct config *config = reading->config;
+    if (!backends)
+        return;
+    config->backends = mem_must_alloc((backends->count + 1) * sizeof *config->backends);
+    read_named(reading, backends, "backend", read_backend);
+}
+
+static void read_for_limpet(struct reading *reading, const struct node *root)
+{
+    struct config *config = reading->config;
+    struct object object;
+    read_section(reading, root, &section_admin, &object, &config->admin);
+    check_admin(&object, &config->admin, &config->admin_http);
+    read_defaults(reading, root);
+    read_backends(reading, get_named(reading, root, "backends"));
+    const struct node *frontends = get_named(reading, root, "frontends");
+    if (!frontends)
+        return;
+    config->frontends = mem_must_alloc((frontends->count + 1) * sizeof *config->frontends);
+    read_named(reading, frontends, "frontend", read_frontend);
+}
+
+static void read_for_sentinel_watch(struct reading *reading, const struct node *root)
+{
+    read_defaults(reading, root);
+    read_backends(reading, get_map(reading, root, "backends"));
+    if (!node_get(root, "sentinel"))
+        diag_at(reading->diag, root, "'sentinel' is missing");
+}
+
 static void read_file(struct reading *reading, const struct node *root)
 {
     struct config *config = reading->config;
@@ -431,41 +528,36 @@ static void read_file(struct reading *reading, const struct node *root)
     check_top_keys(reading, root);
     read_version(reading, root);
     read_section(reading, root, &section_process, &object, &config->process);
-    read_section(reading, root, &section_admin, &object, &config->admin);
-    check_admin(&object, &config->admin, &config->admin_http);
     read_section(reading, root, &section_log, &object, &config->log);
     check_log(&object, &config->log);
-    read_defaults(reading, root);
-
-    const struct node *backends = get_named(reading, root, "backends");
-    const struct node *frontends = get_named(reading, root, "frontends");
-    if (backends) {
-        config->backends = mem_must_alloc((backends->count + 1) * sizeof *config->backends);
-        read_named(reading, backends, "backend", read_backend);
-    }
-    if (frontends) {
-        config->frontends = mem_must_alloc((frontends->count + 1) * sizeof *config->frontends);
-        read_named(reading, frontends, "frontend", read_frontend);
-    }
+    if (reading->reader == CONFIG_LIMPET)
+        read_for_limpet(reading, root);
+    else
+        read_for_sentinel_watch(reading, root);
+    const struct node *sentinel = node_get(root, "sentinel");
+    if (sentinel)
+        config_sentinel_read(reading->diag, config, sentinel, reading->reader);
 }
 
 /* ---- loading ----------------------------------------------------------------------------------
  */
 
-static void load(struct diag *diag, struct config *config)
+static void load(struct diag *diag, struct config *config, enum config_reader reader)
 {
     struct tree tree;
     tree_load(&tree, diag->text, diag);
     if (tree.root && tree.root->kind == NODE_MAP) {
-        struct reading reading = {.diag = diag, .config = config};
+        struct reading reading = {.diag = diag, .config = config, .reader = reader};
         read_file(&reading, tree.root);
     } else if (tree.root) {
-        diag_at(diag, tree.root, "the file must be a mapping with 'frontends' and 'backends'");
+        diag_at(diag, tree.root, "the file must be a mapping with %s",
+                reader == CONFIG_LIMPET ? "'frontends' and 'backends'" : "'sentinel'");
     }
     tree_free(&tree);
 }
 
-struct config *config_load_text(const char *name, struct span text, struct problems *problems)
+static struct config *load_text(const char *name, struct span text, enum config_reader reader,
+                                struct problems *problems)
 {
     struct diag diag;
     if (span_starts(text, SPAN("\xef\xbb\xbf"))) /* a byte order mark */
@@ -477,7 +569,7 @@ struct config *config_load_text(const char *name, struct span text, struct probl
     if (text.len > LOAD_BYTES_MAX)
         diag_add(&diag, 0, 0, "the file is larger than 1 MiB");
     else
-        load(&diag, config);
+        load(&diag, config, reader);
     diag_finish(&diag);
     if (problems->count == 0)
         return config;
@@ -505,21 +597,62 @@ char *config_read_file(const char *path, size_t *len, struct problems *problems)
     return NULL;
 }
 
-struct config *config_load_file(const char *path, struct problems *problems)
+static struct config *load_file(const char *path, enum config_reader reader,
+                                struct problems *problems)
 {
     size_t len;
     char *text = config_read_file(path, &len, problems);
     struct config *config = NULL;
     if (text)
-        config = config_load_text(path, span_of(text, len), problems);
+        config = load_text(path, span_of(text, len), reader, problems);
     free(text);
     return config;
+}
+
+struct config *config_load_text(const char *name, struct span text, struct problems *problems)
+{
+    return load_text(name, text, CONFIG_LIMPET, problems);
+}
+
+struct config *config_load_file(const char *path, struct problems *problems)
+{
+    return load_file(path, CONFIG_LIMPET, problems);
+}
+
+struct config *config_load_sentinel_text(const char *name, struct span text,
+                                         struct problems *problems)
+{
+    return load_text(name, text, CONFIG_SENTINEL_WATCH, problems);
+}
+
+struct config *config_load_sentinel_file(const char *path, struct problems *problems)
+{
+    return load_file(path, CONFIG_SENTINEL_WATCH, problems);
+}
+
+const char *config_tls_name(const struct config_backend *backend,
+                            const struct config_server *server, const struct addr *addr,
+                            char text[static ADDR_TEXT_MAX])
+{
+    if (backend->opt.tls_sni)
+        return backend->opt.tls_sni;
+    if (server && server->endpoint.kind == ENDPOINT_NAME)
+        return server->endpoint.host;
+    return addr->any.sa_family == AF_UNIX ? NULL : addr_format_host(addr, text);
+}
+
+static void listen_free(struct config_listen *listen)
+{
+    for (size_t i = 0; i < listen->certificate_count; i++)
+        options_free(&section_certificate, &listen->certificates[i].opt);
+    options_free(&section_listen, &listen->opt);
+    free(listen->certificates);
 }
 
 static void frontend_free(struct config_frontend *frontend)
 {
     for (size_t i = 0; i < frontend->listen_count; i++)
-        options_free(&section_listen, &frontend->listens[i].opt);
+        listen_free(&frontend->listens[i]);
     for (size_t i = 0; i < frontend->route_count; i++)
         options_free(&section_route, &frontend->routes[i].opt);
     options_free(&section_frontend, &frontend->opt);
@@ -551,6 +684,9 @@ void config_free(struct config *config)
         frontend_free(&config->frontends[i]);
     for (size_t i = 0; i < config->backend_count; i++)
         backend_free(&config->backends[i]);
+    for (size_t i = 0; i < config->sentinel_count; i++)
+        config_sentinel_free(&config->sentinels[i]);
+    free(config->sentinels);
     options_free(&section_process, &config->process);
     options_free(&section_admin, &config->admin);
     options_free(&section_log, &config->log);

@@ -214,6 +214,13 @@ void diag_finish(struct diag *diag)
     last->message = message;
 }
 
+void problems_add(struct problems *problems, struct span text, struct config_place place,
+                  const char *message)
+{
+    struct diag diag = {.problems = problems, .text = text};
+    diag_add(&diag, place.line, place.column, "%s", message);
+}
+
 void problems_free(struct problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++) {

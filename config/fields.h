@@ -2,7 +2,7 @@
 /*
  * The structs and enums that options.def spells: struct process_options, admin_options,
  * log_options, frontend_options, listen_options, route_options, backend_options, server_options,
- * each with one field per row, and one enum per CHOICES. A list NAME has NAME_count beside it. Part
+ * sentinel_options, each with one field per row, and one enum per CHOICES. A list NAME has NAME_count beside it. Part
  * of config.h.
  */
 #ifndef LIMPET_CONFIG_FIELDS_H
@@ -20,6 +20,8 @@
 #define CONFIG_TYPE_STRING      ONE, char *
 #define CONFIG_TYPE_SECRET      ONE, char *
 #define CONFIG_TYPE_STRINGS     MANY, char *
+#define CONFIG_TYPE_SECRETS     MANY, char *
+#define CONFIG_TYPE_PAIRS       MANY, struct pair
 #define CONFIG_TYPE_NETMASKS    MANY, struct netmask
 #define CONFIG_TYPE_STATUSES    MANY, struct status_range
 #define CONFIG_TYPE_ENUM(name)  ONE, enum name

@@ -74,7 +74,10 @@ static bool is_word_for_later(const struct option *row, struct span text)
 static bool read_text(struct object *object, const struct option *row, const struct node *node)
 {
     char error[VALUE_ERROR_MAX];
-    char *text = node_text(object->diag, node, row->path);
+    bool secret = row->type == OPTION_SECRET || row->type == OPTION_SECRETS;
+    char *text = object->sealed && secret && node->kind == NODE_SCALAR && node->text.len > 0
+                     ? mem_must_copy(node->text.ptr)
+                     : node_text(object->diag, node, row->path);
     if (!text)
         return false;
     bool good = value_read(row, span_str(text), object->opt, error);
@@ -85,6 +88,22 @@ static bool read_text(struct object *object, const struct option *row, const str
     return good;
 }
 
+/* A mapping of texts to texts, e.g. address_map. */
+static void read_pairs(struct object *object, const struct option *row, const struct node *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        if (key_is_private(map->keys[i]))
+            continue;
+        char error[VALUE_ERROR_MAX];
+        char *from = node_text(object->diag, map->keys[i], row->path);
+        char *to = node_text(object->diag, map->items[i], row->path);
+        if (from && to && !value_add_pair(row, span_str(from), span_str(to), object->opt, error))
+            diag_at(object->diag, map->keys[i], "'%s' %s", row->path, error);
+        free(from);
+        free(to);
+    }
+}
+
 static void set_row(struct object *object, const struct option *row, const struct node *value,
                     bool inherited)
 {
@@ -92,6 +111,10 @@ static void set_row(struct object *object, const struct option *row, const struc
     object->from[i].node = value;
     object->from[i].inherited = inherited;
     value_clear(row, object->opt);
+    if (row->type == OPTION_PAIRS && value->kind == NODE_MAP) {
+        read_pairs(object, row, value);
+        return;
+    }
     if (value->kind != NODE_LIST || !option_is_list(row)) {
         if (!read_text(object, row, value)) {
             value_clear(row, object->opt);
@@ -222,9 +245,7 @@ static const struct {
     const struct section *section;
     const char *path;
 } later[] = {
-    {&section_listen, "tls"},
     {&section_listen, "accept_proxy"},
-    {&section_backend, "tls"},
     {&section_backend, "handshake_rate"},
 };
 
@@ -261,6 +282,16 @@ static const char *elsewhere(const struct section *section, struct span name)
     return NULL;
 }
 
+/* A key that is read elsewhere, if it belongs to this group. */
+static void suggest_also(struct suggestion *suggestion, const char *group, const char *path)
+{
+    size_t len = strlen(group);
+    if (len == 0 && !strchr(path, '.'))
+        suggestion_try(suggestion, path);
+    else if (len > 0 && strncmp(path, group, len) == 0 && path[len] == '.')
+        suggestion_try(suggestion, path + len + 1);
+}
+
 static void report_unknown(struct diag *diag, const struct section *section, const char *group,
                            const struct node *key, const char *const *also)
 {
@@ -268,7 +299,7 @@ static void report_unknown(struct diag *diag, const struct section *section, con
     suggestion_init(&suggestion, key->text);
     section_each_child(section, group, suggest_child, &suggestion);
     for (; also && *also; also++)
-        suggestion_try(&suggestion, *also);
+        suggest_also(&suggestion, group, *also);
     const char *other = elsewhere(section, key->text);
     const char *best = other ? other : suggestion.best;
     if (*best)
@@ -278,10 +309,10 @@ static void report_unknown(struct diag *diag, const struct section *section, con
         diag_at(diag, key, "unknown key '%.*s'", SPAN_ARG(diag_quote(key->text)));
 }
 
-static bool is_one_of(const struct node *key, const char *const *list)
+static bool is_one_of(const char *path, const char *const *list)
 {
     for (; list && *list; list++)
-        if (span_eq(key->text, span_str(*list)))
+        if (strcmp(path, *list) == 0)
             return true;
     return false;
 }
@@ -293,10 +324,11 @@ static void check_group(struct diag *diag, const struct section *section, const 
         const struct node *key = map->keys[i];
         char path[OPTION_PATH_MAX];
         bool joined = join(path, group, key);
-        if (key_is_private(key) || is_one_of(key, also) || (joined && section_find(section, path)))
+        if (key_is_private(key) ||
+            (joined && (is_one_of(path, also) || section_find(section, path))))
             continue;
         if (joined && section_has_group(section, path))
-            check_group(diag, section, path, map->items[i], NULL);
+            check_group(diag, section, path, map->items[i], also);
         else if (joined && is_for_later(section, path))
             diag_at(diag, key, "unknown key '%s' (not supported by this version)", path);
         else

@@ -13,6 +13,7 @@ struct object {
     const struct section *section; /* without `also` */
     void *opt;
     struct diag *diag;
+    bool sealed; /* secrets are taken as they are written, variables and all */
     struct {
         const struct node *node; /* the value; NULL: the default */
         bool inherited;          /* from `defaults` */
@@ -46,7 +47,7 @@ void options_free(const struct section *section, void *opt);
 
 /*
  * Reports the keys of a mapping that neither are the section's nor stand in `also`
- * (NULL-terminated), nor begin with "x-". Looks into groups.
+ * (paths, NULL-terminated), nor begin with "x-". Looks into groups.
  */
 void keys_check(struct diag *diag, const struct section *section, const struct node *map,
                 const char *const *also);

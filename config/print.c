@@ -65,10 +65,21 @@ static void print_status(const struct status_range *range, FILE *out)
         fprintf(out, "%u-%u", range->from, range->to);
 }
 
+static void print_pair(const struct pair *pair, FILE *out)
+{
+    print_string(pair->from, out);
+    fputs(": ", out);
+    print_string(pair->to, out);
+}
+
 static void print_item(const struct option *option, const void *list, size_t i, FILE *out)
 {
     if (option->type == OPTION_STRINGS)
         print_string(((char *const *)list)[i], out);
+    else if (option->type == OPTION_SECRETS)
+        fputs("\"***\"", out);
+    else if (option->type == OPTION_PAIRS)
+        print_pair((const struct pair *)list + i, out);
     else if (option->type == OPTION_NETMASKS)
         print_netmask((const struct netmask *)list + i, out);
     else if (option->type == OPTION_STATUSES)
@@ -85,12 +96,13 @@ static size_t count_of(const struct option *option, const void *opt)
 static void print_list(const struct option *option, const void *opt, FILE *out)
 {
     const void *list = *(void *const *)option_field_const(option, opt);
-    putc('[', out);
+    bool mapping = option->type == OPTION_PAIRS;
+    putc(mapping ? '{' : '[', out);
     for (size_t i = 0; i < count_of(option, opt); i++) {
         fputs(i > 0 ? ", " : "", out);
         print_item(option, list, i, out);
     }
-    putc(']', out);
+    putc(mapping ? '}' : ']', out);
 }
 
 static void print_value(const struct option *option, const void *opt, FILE *out)
@@ -126,6 +138,8 @@ static void print_value(const struct option *option, const void *opt, FILE *out)
         fputs(option->choices->words[*(const int *)field], out);
         break;
     case OPTION_STRINGS:
+    case OPTION_SECRETS:
+    case OPTION_PAIRS:
     case OPTION_NETMASKS:
     case OPTION_STATUSES:
     case OPTION_ENUMS:
@@ -142,7 +156,9 @@ struct dump {
     const void *opt;
     FILE *out;
     int indent;
-    bool dash; /* the next line begins a list's item */
+    bool dash;                          /* the next line begins a list's item */
+    const struct config_listen *listen; /* whose options they are; else NULL */
+    bool no_tls;                        /* the same for a backend without TLS */
 };
 
 static void begin_line(struct dump *dump)
@@ -178,10 +194,34 @@ static bool group_is_given(const struct dump *dump, const char *group)
     return any;
 }
 
+static void dump_child(const char *path, const char *name, const struct option *row, void *ctx);
+
+static void dump_certificates(const struct dump *dump)
+{
+    fprintf(dump->out, "%*scertificates:\n", dump->indent, "");
+    for (size_t i = 0; i < dump->listen->certificate_count; i++) {
+        struct dump one = {.section = &section_certificate,
+                           .opt = &dump->listen->certificates[i].opt,
+                           .out = dump->out,
+                           .indent = dump->indent + 4,
+                           .dash = true};
+        section_each_child(&section_certificate, "", dump_child, &one);
+    }
+}
+
+/* A listener without certificates has no TLS, whatever the defaults of that are. */
+static bool is_tls(const struct dump *dump, const char *path)
+{
+    return dump->listen && strcmp(path, "tls") == 0;
+}
+
 static void dump_child(const char *path, const char *name, const struct option *row, void *ctx)
 {
     struct dump *dump = ctx;
     if (row ? !is_given(row, dump->opt) : !group_is_given(dump, path))
+        return;
+    bool off = dump->no_tls || (dump->listen && dump->listen->certificate_count == 0);
+    if (off && strcmp(path, "tls") == 0)
         return;
     begin_line(dump);
     fprintf(dump->out, "%s:", name);
@@ -193,6 +233,8 @@ static void dump_child(const char *path, const char *name, const struct option *
         putc('\n', dump->out);
         dump->indent += 2;
         section_each_child(dump->section, path, dump_child, dump);
+        if (is_tls(dump, path))
+            dump_certificates(dump);
         dump->indent -= 2;
     }
 }
@@ -200,7 +242,7 @@ static void dump_child(const char *path, const char *name, const struct option *
 static void dump_options(const struct section *section, const void *opt, int indent, bool dash,
                          FILE *out)
 {
-    struct dump dump = {section, opt, out, indent, dash};
+    struct dump dump = {section, opt, out, indent, dash, NULL, false};
     section_each_child(section, "", dump_child, &dump);
 }
 
@@ -213,8 +255,11 @@ static void dump_frontend(const struct config_frontend *frontend, FILE *out)
 {
     dump_name(frontend->name, 2, out);
     fputs("    listen:\n", out);
-    for (size_t i = 0; i < frontend->listen_count; i++)
-        dump_options(&section_listen, &frontend->listens[i].opt, 8, true, out);
+    for (size_t i = 0; i < frontend->listen_count; i++) {
+        const struct config_listen *listen = &frontend->listens[i];
+        struct dump dump = {&section_listen, &listen->opt, out, 8, true, listen, false};
+        section_each_child(&section_listen, "", dump_child, &dump);
+    }
     if (frontend->route_count > 0)
         fputs("    routes:\n", out);
     for (size_t i = 0; i < frontend->route_count; i++)
@@ -225,7 +270,8 @@ static void dump_frontend(const struct config_frontend *frontend, FILE *out)
 static void dump_backend(const struct config_backend *backend, FILE *out)
 {
     dump_name(backend->name, 2, out);
-    dump_options(&section_backend, &backend->opt, 4, false, out);
+    struct dump dump = {&section_backend, &backend->opt, out, 4, false, NULL, !backend->tls};
+    section_each_child(&section_backend, "", dump_child, &dump);
     fputs("    servers:\n", out);
     for (size_t i = 0; i < backend->server_count; i++) {
         dump_name(backend->servers[i].name, 6, out);
@@ -247,4 +293,8 @@ void config_dump(const struct config *config, FILE *out)
     fputs("backends:\n", out);
     for (size_t i = 0; i < config->backend_count; i++)
         dump_backend(&config->backends[i], out);
+    if (config->sentinel_count > 0)
+        fputs("sentinel:\n", out);
+    for (size_t i = 0; i < config->sentinel_count; i++)
+        dump_options(&section_sentinel, &config->sentinels[i].opt, 4, true, out);
 }

@@ -26,6 +26,10 @@ static const struct chapter chapters[] = {
      "Where clients arrive. Besides these options a frontend has `listen` (one address, or a list of "
      "addresses and mappings) and `routes` (a list; the first match wins)."},
     {&section_listen, "frontends.NAME.listen[]", "A listener that is more than an address."},
+    {&section_certificate, "frontends.NAME.listen[].tls.certificates[]",
+     "A listener with `tls` has `certificates`: a mapping, or a list of them. A client gets the one that "
+     "is for the name that it asks for (exactly, or by a wildcard), else the first. Beside an RSA "
+     "certificate for a name there may be an ECDSA one. Files are read at start and at a reload."},
     {&section_route, "frontends.NAME.routes[]",
      "Sends what matches `host` and `path` to a backend. One of the two must be given."},
     {&section_backend, "backends.NAME",
@@ -33,6 +37,10 @@ static const struct chapter chapters[] = {
      "of names to addresses or mappings."},
     {&section_server, "backends.NAME.servers.NAME",
      "One Socket.IO process. A server that is given as an address only is named by it."},
+    {&section_sentinel, "sentinel, sentinel[]",
+     "A Redis master that sentinel-watch follows: one mapping, or a list of mappings for several "
+     "masters. limpet itself only takes the paths of signals from here, which it does not forward from "
+     "clients."},
 };
 
 static const char *type_words(const struct option *option)
@@ -56,6 +64,10 @@ static const char *type_words(const struct option *option)
         return "secret text";
     case OPTION_STRINGS:
         return "text or list of texts";
+    case OPTION_SECRETS:
+        return "secret text or list of them";
+    case OPTION_PAIRS:
+        return "mapping of texts";
     case OPTION_NETMASKS:
         return "list of networks";
     case OPTION_STATUSES:
@@ -125,7 +137,7 @@ static const char preamble[] =
     "\n"
     "A configuration is one YAML file with the sections below. A dot stands for a level: `timeouts.connect`\n"
     "is `timeouts: {connect: 1s}`. `defaults` may hold any option of frontends and backends once for all;\n"
-    "`version: 1` may stand at the top; `sentinel` is read by sentinel-watch and not by limpet; keys that\n"
+    "`version: 1` may stand at the top; `sentinel` is for sentinel-watch; keys that\n"
     "begin with `x-` are ignored everywhere, for YAML anchors. `limpet check -f FILE` says what is wrong\n"
     "with a file, `limpet config dump -f FILE` what it amounts to.\n"
     "\n"

@@ -46,6 +46,8 @@ static size_t plain_size(const struct option *option)
     case OPTION_STRING:
     case OPTION_SECRET:
     case OPTION_STRINGS:
+    case OPTION_SECRETS:
+    case OPTION_PAIRS:
     case OPTION_NETMASKS:
     case OPTION_STATUSES:
     case OPTION_ENUMS:

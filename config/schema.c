@@ -131,6 +131,12 @@ static void print_alternatives(const struct option *option, FILE *out)
     case OPTION_STRINGS:
         fputs(SCALAR ", {\"type\": \"array\", \"items\": " SCALAR "}", out);
         break;
+    case OPTION_SECRETS:
+        fputs(SCALAR ", {\"type\": \"array\", \"items\": " SCALAR "}", out);
+        break;
+    case OPTION_PAIRS:
+        fputs("{\"type\": \"object\", \"additionalProperties\": " SCALAR "}", out);
+        break;
     case OPTION_NETMASKS:
         fputs(NETWORK ", {\"type\": \"array\", \"items\": " NETWORK "}", out);
         break;
@@ -255,6 +261,10 @@ static void group_schema(struct schema *schema, const char *group, const char *a
         snprintf(reference, sizeof reference, "{\"$ref\": \"#/definitions/%s\"}", also);
         json_raw(json, also, reference);
     }
+    if (schema->section == &section_listen && strcmp(group, "tls") == 0)
+        json_raw(json, "certificates",
+                 "{\"anyOf\": [{\"$ref\": \"#/definitions/certificate\"}, {\"type\": \"array\", "
+                 "\"minItems\": 1, \"items\": {\"$ref\": \"#/definitions/certificate\"}}]}");
     bool frontend = schema->section == &section_frontend && *group == '\0';
     if (frontend)
         json_raw(
@@ -288,6 +298,7 @@ static void definitions(struct json *json)
     json_key(json, "definitions");
     json_open(json, "{");
     json_raw(json, "address", ADDRESS);
+    section_schema(json, "certificate", &section_certificate, NULL);
     section_schema(json, "listener", &section_listen, NULL);
     json_raw(json, "listen",
              "{\"anyOf\": [" REF("address") ", " REF(
@@ -302,6 +313,7 @@ static void definitions(struct json *json)
         NAMED("{\"anyOf\": [" REF("address") ", " REF("server") "]}") "]}");
     section_schema(json, "frontend", &section_frontend, "listen");
     section_schema(json, "backend", &section_backend, "servers");
+    section_schema(json, "sentinel", &section_sentinel, NULL);
     json_close(json, "}");
 }
 
@@ -312,7 +324,8 @@ void config_print_schema(FILE *out)
     json_text(&json, "$schema", "http://json-schema.org/draft-07/schema#");
     json_text(&json, "title", "limpet configuration");
     json_raw(&json, "type", "\"object\"");
-    json_raw(&json, "required", "[\"frontends\", \"backends\"]");
+    json_raw(&json, "anyOf",
+             "[{\"required\": [\"frontends\", \"backends\"]}, {\"required\": [\"sentinel\"]}]");
     json_key(&json, "properties");
     json_open(&json, "{");
     json_raw(&json, "version", "{\"enum\": [1, \"1\"]}");
@@ -322,7 +335,10 @@ void config_print_schema(FILE *out)
     section_schema(&json, "defaults", &section_defaults, NULL);
     json_raw(&json, "frontends", NAMED(REF("frontend")));
     json_raw(&json, "backends", NAMED(REF("backend")));
-    json_raw(&json, "sentinel", "{\"description\": \"Read by sentinel-watch.\"}");
+    json_raw(
+        &json, "sentinel",
+        "{\"anyOf\": [" REF("sentinel") ", {\"type\": \"array\", \"minItems\": 1, \"items\": " REF(
+            "sentinel") "}]}");
     json_close(&json, "}");
     print_other_keys(&json);
     definitions(&json);

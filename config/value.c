@@ -254,6 +254,18 @@ static bool append_string(const struct option *option, struct span text, void *o
     return true;
 }
 
+bool value_add_pair(const struct option *option, struct span from, struct span to, void *opt,
+                    char error[static VALUE_ERROR_MAX])
+{
+    struct pair pair = {0};
+    bool good = read_string(from, &pair.from, error) && read_string(to, &pair.to, error);
+    if (good)
+        list_append(option, opt, &pair, sizeof pair);
+    else
+        free(pair.from);
+    return good;
+}
+
 static bool append_word(const struct option *option, struct span text, void *opt, char *error)
 {
     int word;
@@ -333,7 +345,10 @@ bool value_read(const struct option *option, struct span text, void *opt,
     case OPTION_MODE:
         return read_mode(option, text, field, error);
     case OPTION_STRINGS:
+    case OPTION_SECRETS:
         return append_string(option, text, opt, error);
+    case OPTION_PAIRS:
+        return refuse(error, "must be a mapping like {\"10.0.0.5:6379\": \"redis:6379\"}");
     case OPTION_NETMASKS:
         return append_each(option, text, opt, error, append_netmask);
     case OPTION_STATUSES:
@@ -349,8 +364,13 @@ void value_clear(const struct option *option, void *opt)
     void **pointer = option_field(option, opt);
     if (option_is_list(option)) {
         size_t *count = option_count(option, opt);
-        for (size_t i = 0; option->type == OPTION_STRINGS && i < *count; i++)
+        bool texts = option->type == OPTION_STRINGS || option->type == OPTION_SECRETS;
+        for (size_t i = 0; texts && i < *count; i++)
             free(((char **)*pointer)[i]);
+        for (size_t i = 0; option->type == OPTION_PAIRS && i < *count; i++) {
+            free(((struct pair *)*pointer)[i].from);
+            free(((struct pair *)*pointer)[i].to);
+        }
         *count = 0;
     }
     if (option_is_list(option) || option->type == OPTION_STRING || option->type == OPTION_SECRET) {

@@ -16,6 +16,10 @@ enum { VALUE_ERROR_MAX = 384, VALUE_TEXT_MAX = 32 };
 bool value_read(const struct option *option, struct span text, void *opt,
                 char error[static VALUE_ERROR_MAX]);
 
+/* One more entry of an OPTION_PAIRS; false with `error` as above. */
+bool value_add_pair(const struct option *option, struct span from, struct span to, void *opt,
+                    char error[static VALUE_ERROR_MAX]);
+
 /* Frees what the field owns and zeroes it. */
 void value_clear(const struct option *option, void *opt);
 

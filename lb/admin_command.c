@@ -191,8 +191,7 @@ static void set_severity_output(struct admin_caller *caller, const struct span *
                   "one of 'none', 'number', 'string' is a required argument");
 }
 
-/* HAProxy's durations: a bare number is seconds. 0: not one, or longer than a day. */
-static int64_t word_to_ms(struct span word)
+int64_t admin_duration_ms(struct span word)
 {
     static const struct {
         struct span unit;
@@ -224,7 +223,7 @@ static void set_timeout(struct admin_caller *caller, const struct span *args, si
         admin_say(caller, SEVERITY_ERROR, "Expects an integer value.");
         return;
     }
-    int64_t timeout_ms = word_to_ms(args[1]);
+    int64_t timeout_ms = admin_duration_ms(args[1]);
     if (timeout_ms > 0)
         caller->timeout_ms = timeout_ms;
     else
@@ -271,7 +270,9 @@ static const struct command commands[] = {
     {{"shutdown", "session"}, "<id>", ADMIN, admin_shutdown_session, "end a specific connection"},
     {{"shutdown", "sessions", "server"}, "<backend>/<server>", ADMIN, admin_shutdown_sessions_server, "end what a server serves"},
     {{"sio", "drain"}, "[<backend>/<server> [rate <n>/s]]", ADMIN, admin_sio_drain, "move all sessions off a server, a few per second; alone: how far drains are"},
+    {{"sio", "failover"}, "[<master> <phase> lease <n>]", OPERATOR, admin_sio_failover, "say that a Redis failover is on: calm|hold|sub|pub|fence|cancel, until the lease of n seconds ends; alone: list them"},
     {{"sio", "rebalance"}, "[<backend> [rate <n>/s] [stop]]", ADMIN, admin_sio_rebalance, "move sessions off servers that have more than their share; alone: how far that is"},
+    {{"sio", "redis"}, "[<backend>/<server> ready|stale <epoch> lease <n>]", OPERATOR, admin_sio_redis, "say whether a server has followed Redis; a stale one gets no new sessions until the lease of n seconds ends; alone: list them"},
     {{"sio", "sids"}, "[<backend>]", OPERATOR, admin_sio_sids, "list Engine.IO sessions: sid, owner, age, expiry"},
     {{"sio", "transports"}, "", USER, admin_sio_transports, "count sessions by server and transport"},
     {{"sio", "where"}, "<sid>", OPERATOR, admin_sio_where, "show which server owns a session"},

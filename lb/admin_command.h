@@ -52,8 +52,8 @@ admin_fn admin_clear_counters, admin_clear_table, admin_disable_frontend, admin_
     admin_set_maxconn_server, admin_set_server, admin_set_weight, admin_shutdown_session,
     admin_shutdown_sessions_server;
 admin_fn admin_reload;
-admin_fn admin_sio_drain, admin_sio_rebalance, admin_sio_sids, admin_sio_transports,
-    admin_sio_where;
+admin_fn admin_sio_drain, admin_sio_failover, admin_sio_rebalance, admin_sio_redis, admin_sio_sids,
+    admin_sio_transports, admin_sio_where;
 
 /* Writes the whole table: as Markdown for the docs. */
 void admin_print_reference(FILE *out);
@@ -64,6 +64,9 @@ bool admin_unexpected(struct admin_caller *caller, const struct span *args, size
 /* B/S or B of the first argument; NULL: it was said what is wrong with it. */
 struct server *admin_server(struct admin_caller *caller, const struct span *args, size_t count);
 struct backend *admin_backend(struct admin_caller *caller, struct span name);
+
+/* HAProxy's durations: a bare number is seconds. 0: not one, or longer than a day. */
+int64_t admin_duration_ms(struct span word);
 
 /* A message as answer, with its severity if the caller wants that. For command functions. */
 void admin_say(struct admin_caller *caller, enum severity severity, const char *format, ...)

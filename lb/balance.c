@@ -3,7 +3,8 @@
  * Choosing a server for a request that has no owner.
  *
  * One round: `candidates` are the servers that may get it and have a place left, of one tier (the
- * backup tier only when the main tier has no usable server that was not tried). A policy picks one
+ * backup tier only when the main tier has no usable server that was not tried; those that missed a
+ * Redis failover only when there are no others). A policy picks one
  * of them; server_take makes the pick real. Another worker may have taken the last place meanwhile:
  * then the next round no longer sees that server. Nothing is allocated and nothing is locked: a
  * policy walks the servers and asks `eligible` about each.
@@ -26,7 +27,7 @@
 struct round {
     struct backend *backend;
     const struct balance_input *input; /* NULL: nothing was tried */
-    bool backup;                       /* which tier */
+    bool backup, stale;                /* which tier; servers that missed a Redis failover, too? */
     bool skip_full;
     size_t eligible; /* servers in the round */
     int64_t total_weight;
@@ -51,7 +52,8 @@ static bool eligible(const struct round *round, const struct server *server)
 {
     const struct config_server *config = backend_server_config(round->backend, server);
     return config && config->opt.backup == round->backup && server_usable(server) &&
-           !(round->skip_full && server_full(server)) && !was_tried(round->input, server);
+           (round->stale || !server_stale(server)) && !(round->skip_full && server_full(server)) &&
+           !was_tried(round->input, server);
 }
 
 /* Picks the tier and counts it. False: nobody is usable; *full then says whether somebody would be
@@ -59,8 +61,9 @@ static bool eligible(const struct round *round, const struct server *server)
 static bool round_begin(struct round *round, bool *full)
 {
     *full = false;
-    for (int tier = 0; tier < 2 && !*full; tier++) {
-        round->backup = tier == 1;
+    for (int tier = 0; tier < 4 && !*full; tier++) {
+        round->backup = tier % 2 == 1;
+        round->stale = tier >= 2;
         round->eligible = 0;
         round->total_weight = 0;
         for (size_t i = 0; i < round->backend->server_count; i++) {

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "lb/identity.h"
+#include "lb/secure.h"
 #include "lb/sidmap.h"
 
 #include <errno.h>
@@ -294,6 +295,12 @@ bool bindings_open(struct bindings *bindings, const struct config *config, unsig
 {
     *bindings = (struct bindings){.worker_count = worker_count, .admin_fd = -1, .http_fd = -1};
     bindings_alloc_tables(bindings, config);
+    bindings->keyring = secure_read(config, NULL, bindings->error, sizeof(bindings->error));
+    if (!bindings->keyring) {
+        log_error("TLS cannot be set up reason=\"%s\"", bindings->error);
+        bindings_close(bindings, true);
+        return false;
+    }
     if (bindings_open_listeners(bindings, config) && bindings_open_admin(bindings, config) &&
         bindings_open_http(bindings, config) && bindings_open_tables(bindings, config))
         return true;
@@ -331,6 +338,7 @@ void bindings_close(struct bindings *bindings, bool remove_paths)
     free(bindings->table_fds);
     free(bindings->states);
     free(bindings->paths);
+    keyring_free(bindings->keyring);
     *bindings = (struct bindings){.admin_fd = -1, .http_fd = -1};
 }
 
@@ -377,8 +385,6 @@ static bool renew_listeners(struct bindings *next, struct bindings *now,
     for (size_t i = 0; i < config->frontend_count; i++)
         count += config->frontends[i].listen_count;
     next->list = mem_must_alloc((count + 1) * sizeof(*next->list));
-    for (size_t i = 0; i < now->count; i++)
-        now->list[i].kept = false;
     for (size_t i = 0; i < config->frontend_count; i++) {
         const struct config_frontend *frontend = &config->frontends[i];
         for (size_t k = 0; k < frontend->listen_count; k++) {
@@ -410,7 +416,10 @@ bool bindings_renew(struct bindings *next, struct bindings *now, const struct co
         .worker_count = now->worker_count, .last_id = now->last_id, .admin_fd = -1, .http_fd = -1};
     bindings_alloc_tables(next, config);
     keep_tables(next, now);
-    if (renew_listeners(next, now, config) && bindings_open_tables(next, config))
+    for (size_t i = 0; i < now->count; i++)
+        now->list[i].kept = false;
+    next->keyring = secure_read(config, now->keyring, next->error, sizeof(next->error));
+    if (next->keyring && renew_listeners(next, now, config) && bindings_open_tables(next, config))
         return true;
     char error[sizeof(next->error)];
     memcpy(error, next->error, sizeof(error));
@@ -455,6 +464,8 @@ void bindings_commit(struct bindings *now, struct bindings *next)
             free(old.list[i].fds);
     }
     free(old.list);
+    keyring_free(old.keyring);
+    now->keyring = next->keyring;
     for (size_t i = 0; i < old.table_count; i++) {
         bool kept = false;
         for (size_t k = 0; k < next->table_count; k++)

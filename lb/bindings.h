@@ -45,6 +45,7 @@ struct bindings {
     const char *admin_path, *http_text; /* as configured */
     int http_fd;                        /* of admin.http; -1: none */
     struct addr http_addr;              /* as bound */
+    struct keyring *keyring;            /* of the same configuration */
     int *table_fds;     /* two per backend: sids, cookies (-1: does not learn any) */
     bool *tables_kept;  /* as `kept` */
     char **table_names; /* per backend */

@@ -3,8 +3,6 @@
 #ifndef LIMPET_LB_CLI_CTL_H
 #define LIMPET_LB_CLI_CTL_H
 
-#include "lb/stats.h"
-
 /*
  * argv[0] is "ctl". The command's words are put together with blanks. Returns the exit code: 0; 1
  * when the answer is an error, or for wrong usage; 2 when the socket cannot be reached or breaks
@@ -13,7 +11,5 @@
 int cli_ctl(int argc, char **argv);
 
 #define CTL_DEFAULT_SOCKET "/run/limpet/limpet.sock"
-/* Sends a line (with its line feed) and takes the whole answer. False: errno. */
-bool ctl_ask(const char *path, struct span line, int patience_s, struct text *answer);
 
 #endif

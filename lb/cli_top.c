@@ -13,12 +13,15 @@
 #include "lb/cli_top.h"
 
 #include "base/clock.h"
+#include "base/ctl.h"
+#include "base/mem.h"
 #include "lb/cli_ctl.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,15 +17,16 @@
  */
 #include "lb/control.h"
 
+#include "base/notify.h"
+#include "base/signals.h"
 #include "lb/admin.h"
 #include "lb/drain.h"
 #include "lb/events.h"
+#include "lb/failover.h"
 #include "lb/heartbeat.h"
 #include "lb/line.h"
 #include "lb/move.h"
-#include "lb/notify.h"
 #include "lb/reload.h"
-#include "lb/signals.h"
 #include "lb/stats.h"
 #include "lb/upgrade.h"
 #include "lb/watch.h"
@@ -54,6 +55,7 @@ struct control {
     struct watch *watch;
     struct drain *drain;
     struct moves *moves;
+    struct failovers *failovers;
     struct reload *reload;
     struct heartbeat *heartbeat; /* NULL: nobody asked for it */
     struct bindings *bindings;   /* without a master: what is open */
@@ -74,6 +76,11 @@ struct loop *control_loop(struct control *control)
 struct moves *control_moves(struct control *control)
 {
     return control->moves;
+}
+
+struct failovers *control_failovers(struct control *control)
+{
+    return control->failovers;
 }
 
 struct shelf *control_shelf(struct control *control)
@@ -333,6 +340,7 @@ struct control *control_new(struct serving *serving)
     control->shelf = shelf_new();
     control->drain = drain_new(serving, &control->loop, control_leave, control);
     control->moves = moves_new(serving, &control->loop);
+    control->failovers = failovers_new(serving, &control->loop);
     control->watch = watch_new(serving, &control->loop, control->shelf);
     if (!control->watch)
         return NULL;
@@ -398,6 +406,7 @@ void control_stop(struct control *control)
     watch_stop(control->watch);
     drain_free(control->drain);
     moves_stop(control->moves);
+    failovers_stop(control->failovers);
     loop_timer_stop(loop, &control->sweep);
     loop_close(loop, &control->line);
     loop_close(loop, &control->signals);
@@ -409,6 +418,7 @@ void control_free(struct control *control)
     reload_free(control->reload);
     heartbeat_free(control->heartbeat);
     moves_free(control->moves);
+    failovers_free(control->failovers);
     watch_free(control->watch);
     shelf_free(control->shelf);
     free(control);

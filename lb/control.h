@@ -44,6 +44,8 @@ void control_stop_gracefully(struct control *control, const char *why);
 /* For admin and stats, on control's thread. */
 struct moves;
 struct moves *control_moves(struct control *control);
+struct failovers;
+struct failovers *control_failovers(struct control *control);
 struct loop *control_loop(struct control *control);
 struct shelf *control_shelf(struct control *control);
 struct watch *control_watch(struct control *control);

@@ -209,6 +209,7 @@ static void count_reason(struct flow *flow, enum end_reason reason)
         flow_count(flow, COUNTER_INTERNAL_ERRORS, 1);
         return;
     case END_DONE:
+    case END_HANDSHAKE_TIMEOUT:
     case END_CLIENT_IDLE:
     case END_NO_ROUTE:
     case END_DEAD_OWNER:

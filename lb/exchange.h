@@ -4,6 +4,7 @@
  * and its response), struct tunnel (what is left of a flow after 101), and the few functions by
  * which flow.c, request.c, response.c and tunnel.c hand over to one another.
  *
+ *   flow_tls.c   the TLS handshake before the first request
  *   flow.c       states, deadlines, the client connection's events, the end of everything
  *   request.c    head → route → body gathered → owner or balance → queue → server connection →
  * request sent response.c   response head → what it teaches → body relayed → exchange complete
@@ -25,14 +26,15 @@
 #include "proto/wsframe.h"
 
 enum flow_state {
-    FLOW_IDLE,    /* between requests */
-    FLOW_HEAD,    /* a request has begun */
-    FLOW_GATHER,  /* its body (up to 64 KiB) comes in before a server is chosen */
-    FLOW_QUEUE,   /* all servers are full */
-    FLOW_CONNECT, /* a server connection is being made */
-    FLOW_RELAY,   /* the request is on its way, or its answer is */
-    FLOW_TUNNEL,  /* after 101 */
-    FLOW_CLOSING, /* the last answer drains, what the client still sends is thrown away */
+    FLOW_HANDSHAKE, /* TLS is being agreed on */
+    FLOW_IDLE,      /* between requests */
+    FLOW_HEAD,      /* a request has begun */
+    FLOW_GATHER,    /* its body (up to 64 KiB) comes in before a server is chosen */
+    FLOW_QUEUE,     /* all servers are full */
+    FLOW_CONNECT,   /* a server connection is being made */
+    FLOW_RELAY,     /* the request is on its way, or its answer is */
+    FLOW_TUNNEL,    /* after 101 */
+    FLOW_CLOSING,   /* the last answer drains, what the client still sends is thrown away */
     FLOW_ENDED,
     FLOW_STATES
 };
@@ -43,8 +45,9 @@ enum {
     LINE_INLINE =
         112, /* bytes of a request line kept in the exchange; longer ones in a block of LINE_LONG */
     LINE_LONG = 1024,
-    WATCH_MAX = 256,  /* bytes of an error answer looked at for `Session ID unknown` */
-    LINGER_MS = 2000, /* reading on after the last answer */
+    WATCH_MAX = 256,     /* bytes of an error answer looked at for `Session ID unknown` */
+    LAST_FIRST_MS = 500, /* for a connection's first request, once it is to end */
+    LINGER_MS = 2000,    /* reading on after the last answer */
     LINGER_BYTES = 16 * 1024 * 1024,
 };
 
@@ -227,6 +230,11 @@ void flow_kick_poll(struct flow *flow, enum move_reason why);
 /* Counts for the frontend, and the backend and server if known. */
 void flow_count(struct flow *flow, enum counter id, int64_t n);
 void flow_count_move(struct flow *flow, enum move_reason why);
+
+/* ---- flow_tls.c ---- */
+void flow_secure(struct flow *flow); /* a new flow: TLS comes first */
+void flow_handshake_done(struct flow *flow);
+void flow_handshake_failed(struct flow *flow);
 
 /* ---- exchange.c ---- */
 struct exchange *exchange_new(struct flow *flow);              /* NULL: no memory */

@@ -5,9 +5,9 @@
  *
  *             ┌──────────────────── next request on a kept connection ───────────────┐
  *   accept → IDLE → HEAD → GATHER → (choose) → CONNECT → RELAY ── response complete ─┤
- *              │      │       │        │ ▲       │         └── 101 agreed → TUNNEL   │
- *              │      │       │     QUEUE┘ ◄─────┘ another try: while none can harm  │
- *              └──────┴───────┴────────┴── failure → answer? → CLOSING ◄─────────────┘
+ *      │    ▲  │      │       │        │ ▲       │         └── 101 agreed → TUNNEL   │
+ *      ▼    │  │      │       │     QUEUE┘ ◄─────┘ another try: while none can harm  │
+ *   HANDSHAKE  └──────┴───────┴────────┴── failure → answer? → CLOSING ◄─────────────┘
  *
  * flow_enter alone writes the state. flow_end alone ends an exchange early: it answers when no byte
  * of an answer has left, else closes; counters, access line and grave follow from there. Every
@@ -32,6 +32,7 @@ static const struct {
     unsigned next;           /* states that may follow */
     enum end_reason overdue; /* why it ends when its deadline passes */
 } state_table[FLOW_STATES] = {
+    [FLOW_HANDSHAKE] = {"handshake", MAY(IDLE) | MAY(CLOSING) | MAY(ENDED), END_HANDSHAKE_TIMEOUT},
     [FLOW_IDLE] = {"idle", MAY(HEAD) | MAY(CLOSING) | MAY(ENDED), END_CLIENT_IDLE},
     [FLOW_HEAD] = {"head",
                    MAY(IDLE) | MAY(GATHER) | MAY(QUEUE) | MAY(CONNECT) | MAY(RELAY) | MAY(CLOSING) |
@@ -61,6 +62,8 @@ static int64_t state_deadline(const struct flow *flow)
 {
     const struct frontend_options *options = &flow->listener->frontend->config->opt;
     switch (flow->state) {
+    case FLOW_HANDSHAKE:
+        return options->timeout_handshake_ms;
     case FLOW_IDLE:
         return flow->first ? options->timeout_request_ms : options->timeout_keepalive_ms;
     case FLOW_HEAD:
@@ -352,6 +355,10 @@ static void flow_overdue(struct timer *timer)
     struct flow *flow = container_of(timer, struct flow, timer);
     enum end_reason reason = flow->on_deadline;
     switch (flow->state) {
+    case FLOW_HANDSHAKE:
+        flow_count(flow, COUNTER_TLS_TIMEOUTS, 1);
+        flow_close(flow, false);
+        return;
     case FLOW_CONNECT:
         request_failed(flow->exchange, reason);
         return;
@@ -417,6 +424,7 @@ static void client_bytes(struct conn *client)
         if (!flow_drains(flow) && client->received - flow->progress > LINGER_BYTES)
             flow_close(flow, false);
         return;
+    case FLOW_HANDSHAKE:
     case FLOW_QUEUE:
     case FLOW_CONNECT:
         return; /* a later request, or more of a long body: it waits in `in` */
@@ -457,6 +465,7 @@ static void client_drained(struct conn *client)
         else
             flow_deadline(flow, LINGER_MS, END_DONE);
         return;
+    case FLOW_HANDSHAKE:
     case FLOW_HEAD:
     case FLOW_GATHER:
     case FLOW_QUEUE:
@@ -484,6 +493,7 @@ static enum end_reason gone_reason(const struct flow *flow)
         if (x->answered)
             return END_CLIENT_GONE_DATA;
         return x->request.done ? END_CLIENT_GONE_WAIT : END_CLIENT_GONE_BODY;
+    case FLOW_HANDSHAKE:
     case FLOW_IDLE:
     case FLOW_TUNNEL:
     case FLOW_CLOSING:
@@ -533,6 +543,7 @@ static void client_eof(struct conn *client)
         if (buf_len(&client->out) == 0)
             flow_close(flow, false);
         return;
+    case FLOW_HANDSHAKE:
     case FLOW_ENDED:
     case FLOW_STATES:
         return;
@@ -542,6 +553,10 @@ static void client_eof(struct conn *client)
 static void client_failed(struct conn *client)
 {
     struct flow *flow = flow_of(client);
+    if (flow->state == FLOW_HANDSHAKE) {
+        flow_handshake_failed(flow);
+        return;
+    }
     flow->client_eof = true;
     if (flow->tunnel)
         tunnel_client_failed(flow->tunnel);
@@ -551,9 +566,10 @@ static void client_failed(struct conn *client)
         flow_close(flow, false);
 }
 
+/* TLS is agreed on; a connection without it was accepted connected. */
 static void client_connected(struct conn *client)
 {
-    (void)client; /* it was accepted connected */
+    flow_handshake_done(flow_of(client));
 }
 
 const struct conn_owner flow_client_owner = {
@@ -606,7 +622,10 @@ void flow_accept(struct worker *worker, struct listener *listener, int fd, const
     counter_add(stats, COUNTER_CONNS_NOW, 1);
     atomic_fetch_add_explicit(&worker->flows_now, 1, memory_order_relaxed);
     flow->state = FLOW_IDLE;
-    flow_deadline(flow, state_deadline(flow), END_CLIENT_IDLE);
+    if (listener->tls)
+        flow_secure(flow);
+    else
+        flow_deadline(flow, state_deadline(flow), END_CLIENT_IDLE);
 }
 
 void flow_count_move(struct flow *flow, enum move_reason why)

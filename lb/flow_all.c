@@ -12,8 +12,6 @@
 #include "lb/farewell.h"
 #include "lb/sidname.h"
 
-enum { FIRST_MS = 500 }; /* for the first request of a connection, once a stop has begun */
-
 /* Ends its connection if it is idle; else its next answer will. */
 static void flow_let_go(struct flow *flow)
 {
@@ -21,7 +19,7 @@ static void flow_let_go(struct flow *flow)
         return;
     // Who has just connected has most likely sent a request, which is on its way to us.
     if (flow->first)
-        flow_deadline(flow, FIRST_MS, END_CLIENT_IDLE);
+        flow_deadline(flow, LAST_FIRST_MS, END_CLIENT_IDLE);
     else
         flow_close(flow, false);
 }

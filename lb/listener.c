@@ -198,12 +198,29 @@ static void listener_accept(struct io *io, uint32_t events)
     }
 }
 
+static const struct snapshot_listen *listen_find(const struct snapshot *snapshot, unsigned id)
+{
+    for (size_t i = 0; i < snapshot->listen_count; i++) {
+        if (snapshot->listens[i].id == id)
+            return &snapshot->listens[i];
+    }
+    return NULL;
+}
+
+static struct tls_context *listen_tls(const struct snapshot *snapshot, unsigned id)
+{
+    const struct snapshot_listen *listen = listen_find(snapshot, id);
+    size_t at = listen ? (size_t)(listen - snapshot->listens) : SIZE_MAX;
+    return at < snapshot->tls_count ? snapshot->tls[at] : NULL;
+}
+
 bool worker_listen(struct worker *worker, struct frontend *frontend, unsigned binding, int fd)
 {
     struct listener *listener = mem_must_alloc(sizeof(*listener));
     listener->worker = worker;
     listener->frontend = frontend;
     listener->binding = binding;
+    listener->tls = listen_tls(worker->snapshot, binding);
     io_init(&listener->io, fd, listener_accept);
     timer_init(&listener->retry, listener_retry);
     // Again, because it may have been disabled by a process that died since.
@@ -307,15 +324,6 @@ void listener_flow_gone(struct listener *listener)
         listener_free(listener);
 }
 
-static const struct snapshot_listen *listen_find(const struct snapshot *snapshot, unsigned id)
-{
-    for (size_t i = 0; i < snapshot->listen_count; i++) {
-        if (snapshot->listens[i].id == id)
-            return &snapshot->listens[i];
-    }
-    return NULL;
-}
-
 static void listener_open(struct worker *worker, const struct snapshot_listen *listen, int fd)
 {
     struct frontend *frontend = &worker->snapshot->frontends[listen->frontend];
@@ -351,6 +359,7 @@ static void listener_change(struct listener *listener, struct edition *before)
         listener_free(listener);
     } else if (frontend && frontend->home == listener->frontend->home) {
         listener->frontend = frontend;
+        listener->tls = listen_tls(snapshot, listener->binding);
     } else if (!listener->gone) { // One that was gone and comes back is another one.
         listener->gone = true;
         listener->needs = edition_hold(before);

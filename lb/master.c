@@ -21,14 +21,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/notify.h"
+#include "base/signals.h"
 #include "lb/identity.h"
 #include "lb/line.h"
-#include "lb/notify.h"
 #include "lb/parcel.h"
 #include "lb/reload.h"
 #include "lb/serving.h"
 #include "lb/sidmap.h"
-#include "lb/signals.h"
 #include "lb/upgrade.h"
 
 #include <errno.h>

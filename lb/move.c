@@ -187,7 +187,7 @@ static bool somewhere_to_go(const struct backend *backend, const struct server *
 {
     for (size_t i = 0; i < backend->server_count; i++) {
         const struct server *server = backend->servers[i];
-        if (server != except && server_usable(server))
+        if (server != except && server_takes_sessions(backend, server))
             return true;
     }
     return false;
@@ -217,6 +217,8 @@ static const char *rebalance_waits(const struct move *move, const struct backend
         const struct server *server = backend->servers[i];
         if (is_down(server) && admin_of(server) == SERVER_READY && !server->config->opt.backup)
             return "a server is down";
+        if (server_held(backend, server))
+            return "a server has not followed Redis";
     }
     return any_move_waits(move);
 }

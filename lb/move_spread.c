@@ -17,7 +17,7 @@ static int64_t weight_of(const struct server *server)
 static bool shares(const struct server *server)
 {
     bool leaves = server->config == NULL; // It is no longer configured.
-    return !leaves && server_usable(server) && !server->config->opt.backup;
+    return !leaves && server_takes_sessions(server->backend, server) && !server->config->opt.backup;
 }
 
 /* Are weights still growing? Then what is balanced now will not be in a moment. */

@@ -2,7 +2,7 @@
 /*
  * A parcel is a memfd with all but the descriptors:
  *
- *     parcel_head │ listen_count × parcel_listen │ table_count × one byte: is it new? │ text
+ *     parcel_head │ listen_count × parcel_listen │ table_count × one byte: is it new? │ text │ keyring
  *
  * and the descriptors themselves, first the listening sockets, then the tables, each in order, in as
  * many messages as it takes. Both ends are the same program, so structs go as they are; still, what
@@ -23,7 +23,7 @@
 enum { TEXT_MAX = 2 * 1024 * 1024, LISTENS_MAX = 100000, TABLES_MAX = 200000 };
 
 struct parcel_head {
-    uint64_t listen_count, table_count, text_len;
+    uint64_t listen_count, table_count, text_len, keyring_len;
 };
 
 struct parcel_listen {
@@ -49,7 +49,9 @@ static bool write_all(int fd, const void *bytes, size_t len)
 
 static bool write_parts(int fd, struct span text, const struct bindings *next)
 {
-    struct parcel_head head = {next->count, next->table_count, text.len};
+    size_t keyring_len;
+    char *keyring = keyring_write(next->keyring, &keyring_len);
+    struct parcel_head head = {next->count, next->table_count, text.len, keyring_len};
     bool ok = write_all(fd, &head, sizeof(head));
     for (size_t i = 0; ok && i < next->count; i++) {
         const struct binding *binding = &next->list[i];
@@ -61,7 +63,9 @@ static bool write_parts(int fd, struct span text, const struct bindings *next)
         char fresh = next->table_fds[i] >= 0 && !next->tables_kept[i];
         ok = write_all(fd, &fresh, 1);
     }
-    return ok && write_all(fd, text.ptr, text.len);
+    ok = ok && write_all(fd, text.ptr, text.len) && write_all(fd, keyring, keyring_len);
+    keyring_wipe(keyring, keyring_len);
+    return ok;
 }
 
 /* The new descriptors, in order. */
@@ -139,7 +143,9 @@ static bool parcel_read(struct parcel *parcel, const char *at, size_t left)
     char *fresh = listens ? take(&at, &left, head.table_count) : NULL;
     parcel->text = fresh ? take(&at, &left, head.text_len) : NULL;
     parcel->len = head.text_len;
-    if (parcel->text) {
+    if (parcel->text && head.keyring_len <= left)
+        parcel->keyring = keyring_parse(span_of(at, head.keyring_len));
+    if (parcel->keyring) {
         parcel->listen_count = head.listen_count;
         parcel->listens = mem_must_alloc((head.listen_count + 1) * sizeof(*parcel->listens));
         for (size_t i = 0; i < head.listen_count; i++) {
@@ -158,7 +164,7 @@ static bool parcel_read(struct parcel *parcel, const char *at, size_t left)
     }
     free(listens);
     free(fresh);
-    return parcel->text != NULL;
+    return parcel->keyring != NULL;
 }
 
 static void close_all(const int *fds, size_t count)
@@ -224,6 +230,10 @@ void parcel_pack(struct parcel *parcel, struct span text, const struct bindings 
 {
     *parcel = (struct parcel){.text = mem_must_alloc(text.len + 1), .len = text.len};
     memcpy(parcel->text, text.ptr, text.len);
+    size_t keyring_len;
+    char *keyring = keyring_write(next->keyring, &keyring_len);
+    parcel->keyring = keyring_parse(span_of(keyring, keyring_len));
+    keyring_wipe(keyring, keyring_len);
     parcel->listen_count = next->count;
     parcel->listens = mem_must_alloc((next->count + 1) * sizeof(*parcel->listens));
     for (size_t i = 0; i < next->count; i++) {
@@ -260,5 +270,6 @@ void parcel_free(struct parcel *parcel)
     free(parcel->table_fds);
     free(parcel->fds);
     free(parcel->text);
+    keyring_free(parcel->keyring);
     *parcel = (struct parcel){0};
 }

@@ -7,12 +7,14 @@
 #define LIMPET_LB_PARCEL_H
 
 #include "lb/bindings.h"
+#include "lb/keyring.h"
 #include "lb/line.h"
 #include "lb/snapshot.h"
 
 struct parcel {
     char *text;
     size_t len;
+    struct keyring *keyring;         /* NULL: what is there already goes on */
     struct snapshot_listen *listens; /* in the configuration's order; with sockets: new ones */
     size_t listen_count;
     int *table_fds; /* two per backend of the configuration; -1: known, or none */

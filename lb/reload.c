@@ -27,6 +27,7 @@
 #include "lb/edition.h"
 #include "lb/events.h"
 #include "lb/operate.h"
+#include "lb/secure.h"
 #include "lb/stats.h"
 #include "lb/upstream.h"
 #include "lb/watch.h"
@@ -147,6 +148,16 @@ static void give_back_listens(struct snapshot *snapshot, struct parcel *parcel)
     snapshot->listen_count = 0;
 }
 
+/* Its own files', or, when there are none, those of before. */
+static bool prepare_tls(struct snapshot *snapshot, const struct snapshot *old,
+                        const struct parcel *parcel)
+{
+    if (parcel->keyring)
+        return secure_snapshot(snapshot, parcel->keyring);
+    secure_share(snapshot, old);
+    return true;
+}
+
 static struct snapshot *prepare(struct reload *reload, const struct config *config,
                                 struct parcel *parcel)
 {
@@ -161,9 +172,10 @@ static struct snapshot *prepare(struct reload *reload, const struct config *conf
         return NULL;
     bool fits = prepare_listens(snapshot, parcel);
     upstream_prepare(serving, snapshot);
-    if (fits && editions_new(serving, snapshot))
+    bool secure = prepare_tls(snapshot, serving->snapshot, parcel);
+    if (fits && secure && editions_new(serving, snapshot))
         return snapshot;
-    errno = fits ? ENOMEM : EPROTO;
+    errno = !secure ? EINVAL : fits ? ENOMEM : EPROTO;
     give_back_listens(snapshot, parcel);
     snapshot_free(snapshot);
     return NULL;

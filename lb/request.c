@@ -133,7 +133,10 @@ static bool request_admit(struct exchange *x)
     const char *base = exchange_text(x).ptr;
     const struct frontend_options *options = &x->frontend->config->opt;
     struct span path = head->target_is_root ? SPAN("/") : slice_of(base, head->path);
-    ptrdiff_t index = route_find(x->frontend->routes, slice_of(base, head->host), path);
+    const struct config *config = x->edition->snapshot->config;
+    ptrdiff_t index = config->sentinel_count > 0 && route_is_signal(config, path)
+                          ? -1
+                          : route_find(x->frontend->routes, slice_of(base, head->host), path);
     if (index < 0) {
         flow_count(flow, COUNTER_REQUESTS, 1);
         flow_end(flow, END_NO_ROUTE);

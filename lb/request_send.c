@@ -34,7 +34,7 @@ static bool write_head(struct exchange *x)
     struct request_edit edit = {
         .client_ip = span_str(ip),
         .trust_forwarded = client_trusted(x->frontend, &peer),
-        .scheme = SPAN("http"),
+        .scheme = x->flow->client.tls ? SPAN("https") : SPAN("http"),
         .port = span_str(x->flow->listener->port),
         .request_id = span_of(id, 16),
         .default_host = default_host(x),

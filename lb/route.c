@@ -177,3 +177,55 @@ ptrdiff_t route_find(const struct route_table *table, struct span host, struct s
     }
     return best == END ? table->fallback : table->rules[best].backend;
 }
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The next character as a lenient server reads it: decoded, in lower case, slashes once; '\0' at the
+ * end, of which a slash is a part. */
+static char next_lenient(struct span path, size_t *at, char before)
+{
+    while (*at < path.len) {
+        char c = path.ptr[*at];
+        *at += 1;
+        if (c == '%' && *at + 2 <= path.len && hex_value(path.ptr[*at]) >= 0 &&
+            hex_value(path.ptr[*at + 1]) >= 0) {
+            c = (char)(hex_value(path.ptr[*at]) * 16 + hex_value(path.ptr[*at + 1]));
+            *at += 2;
+        }
+        if (c == '/' && before == '/')
+            continue;
+        return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    }
+    return '\0';
+}
+
+static bool same_path(struct span a, struct span b)
+{
+    size_t at_a = 0, at_b = 0;
+    char c = '\0', d = '\0';
+    do {
+        c = next_lenient(a, &at_a, c);
+        d = next_lenient(b, &at_b, d);
+    } while (c == d && c != '\0');
+    if (c == '/' && d == '\0')
+        c = next_lenient(a, &at_a, c);
+    else if (d == '/' && c == '\0')
+        d = next_lenient(b, &at_b, d);
+    return c == d;
+}
+
+bool route_is_signal(const struct config *config, struct span path)
+{
+    for (size_t i = 0; i < config->sentinel_count; i++) {
+        const struct sentinel_options *options = &config->sentinels[i].opt;
+        if (options->notify_backends_count > 0 && same_path(path, span_str(options->notify_path)))
+            return true;
+    }
+    return false;
+}

@@ -14,5 +14,8 @@ struct route_table *route_table_new(const struct config_frontend *frontend);
 void route_table_free(struct route_table *table);
 /* host as in the request (port allowed, any case), path not decoded. Index in config.backends, -1: none. */
 ptrdiff_t route_find(const struct route_table *table, struct span host, struct span path);
+/* Is this where sentinel-watch signals servers (sentinel.notify.path)? Never for clients, in whatever
+ * way they spell it: percent-encoded, other case, repeated or trailing slashes. */
+bool route_is_signal(const struct config *config, struct span path);
 
 #endif

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "base/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -41,6 +42,17 @@ struct backend_body {
 static struct backend_body *body_of(struct backend *backend)
 {
     return container_of(backend, struct backend_body, backend);
+}
+
+bool server_held(const struct backend *backend, const struct server *server)
+{
+    if (!server_stale(server))
+        return false;
+    for (size_t i = 0; i < backend->server_count; i++) {
+        if (server_usable(backend->servers[i]) && !server_stale(backend->servers[i]))
+            return true;
+    }
+    return false;
 }
 
 int64_t server_load(const struct server *server)
@@ -155,6 +167,9 @@ static void server_unref(struct server *server)
 {
     if (--server->refs > 0)
         return;
+    for (unsigned i = 0; i < server->session_count; i++)
+        tls_session_forget(&server->sessions[i]);
+    free(server->sessions);
     free(server->locals);
     free(server->address);
     free(server->name);

@@ -42,7 +42,15 @@ enum { SERVER_WEIGHT_SCALE = 256 }; /* weight_now = weight × scale × slow-star
 struct backend;
 struct backend_home;
 struct upstream_server;
+struct tls_context;
+struct tls_session;
 struct watched;
+
+/* What sentinel-watch said of it (lb/failover); control's. until_ms 0: nothing. */
+struct server_redis {
+    uint64_t epoch;
+    int64_t until_ms; /* the lease's end */
+};
 
 struct server {
     char *name;
@@ -54,6 +62,9 @@ struct server {
     int sid_id;                     /* in home->sids */
     int cookie_id;                  /* in home->cookies, when there is one */
     unsigned refs;                  /* views that name it; control's */
+    struct server_redis redis;
+    struct tls_session *sessions; /* of TLS, session_count of them, one per worker */
+    unsigned session_count;
 
     /* In the newest view. For control's thread: a worker may not have changed to that yet. */
     struct backend *backend;
@@ -73,6 +84,7 @@ struct server {
         loose; /* tunnels opened without a sid, and sid-less exchanges: with the live sids, its load */
     _Atomic int moving; /* enum move_reason: sessions are being moved away; a new one that a cookie
                            leads here goes elsewhere meanwhile */
+    _Atomic bool stale; /* it has not followed Redis: see server_held */
     _Atomic int64_t sid_lifetime_ms; /* without slack, of the session it opened last; 0: none yet */
     _Atomic bool sid_misnamed;       /* sid.mode prefix: said once that its sids lack its name */
     _Atomic int64_t changed_ms;      /* wall clock of the last change of health or admin */
@@ -105,8 +117,9 @@ struct backend {
     struct server **servers; /* server_count of them, as configured; behind them the leaving ones,
                                 which get nothing but requests of sessions that they own */
     size_t server_count, leaving_count;
-    struct sidmap *sids;    /* home's */
-    struct sidmap *cookies; /* with cookie mode learn, else NULL */
+    struct sidmap *sids;     /* home's */
+    struct sidmap *cookies;  /* with cookie mode learn, else NULL */
+    struct tls_context *tls; /* the snapshot's; NULL: its servers are spoken to without */
 };
 
 /* May it be given any request (of a session that it owns)? Up or unchecked, and not in maint. */
@@ -122,6 +135,19 @@ static inline bool server_usable(const struct server *server)
     return server_alive(server) &&
            atomic_load_explicit(&server->admin, memory_order_relaxed) == SERVER_READY &&
            atomic_load_explicit(&server->weight_now, memory_order_relaxed) > 0;
+}
+
+/* Has it missed the last Redis failover, by what sentinel-watch says? Then others get the new sessions,
+ * if there are any that have not. */
+static inline bool server_stale(const struct server *server)
+{
+    return atomic_load_explicit(&server->stale, memory_order_relaxed);
+}
+bool server_held(const struct backend *backend, const struct server *server);
+/* Usable, and not held. */
+static inline bool server_takes_sessions(const struct backend *backend, const struct server *server)
+{
+    return server_usable(server) && !server_held(backend, server);
 }
 
 /* Why sessions leave it now. */

@@ -14,13 +14,14 @@
 #include "lb/serving.h"
 
 #include "base/clock.h"
+#include "base/notify.h"
 #include "lb/control.h"
 #include "lb/edition.h"
 #include "lb/events.h"
 #include "lb/flow.h"
 #include "lb/identity.h"
 #include "lb/line.h"
-#include "lb/notify.h"
+#include "lb/secure.h"
 #include "lb/states.h"
 #include "lb/stats.h"
 #include "lb/upgrade.h"
@@ -114,6 +115,11 @@ static bool serving_prepare(struct serving *serving, struct bindings *bindings)
         log_error("cannot prepare the session tables reason=\"%s\"", strerror(errno));
         return false;
     }
+    // Their contexts have all of them.
+    bool secure = secure_snapshot(serving->snapshot, bindings->keyring);
+    keyring_forget_files(bindings->keyring);
+    if (!secure)
+        return false;
     if (serving->config->process.server_states && !bindings->states)
         states_load(serving->snapshot, serving->config->process.server_states);
     if (bindings->states)

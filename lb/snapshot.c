@@ -10,6 +10,7 @@
 #include "lb/snapshot.h"
 
 #include "base/mem.h"
+#include "lb/secure.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -216,6 +217,7 @@ void snapshot_free(struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->listen_count; i++)
         free(snapshot->listens[i].fds);
     free(snapshot->listens);
+    secure_fini(snapshot);
     free(snapshot->frontends);
     free(snapshot->backends);
     free(snapshot);

@@ -19,6 +19,7 @@
 
 struct edition;
 struct stat_ids;
+struct tls_context;
 
 /* What a frontend is in all configurations that have it. */
 struct frontend_home {
@@ -65,6 +66,10 @@ struct snapshot {
     struct stat_ids *ids;            /* shared by all snapshots of a process */
     struct snapshot_listen *listens; /* by a reload; at start the bindings say it */
     size_t listen_count;
+
+    /* lb/secure: by listener, in the order of `listens`, then by backend; NULL: without TLS */
+    struct tls_context **tls;
+    size_t tls_count;
 
     /* lb/edition */
     struct edition *editions; /* edition_count of them, one per worker */

@@ -6,19 +6,10 @@
 #ifndef LIMPET_LB_STATS_H
 #define LIMPET_LB_STATS_H
 
+#include "base/text.h"
 #include "lb/worker.h"
 
 #include <stdio.h>
-
-/* A growing text. Allocation failure is noted and the text stays cut. */
-struct text {
-    char *data;
-    size_t len, cap;
-    bool failed;
-};
-void text_add(struct text *text, struct span bytes);
-void text_addf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void text_free(struct text *text);
 
 int64_t stats_sum(const struct serving *serving, uint16_t stat_id,
                   enum counter id); /* over all workers */

@@ -103,7 +103,7 @@ static int64_t usable_count(const struct backend *backend, bool backup)
     int64_t count = 0;
     for (size_t i = 0; i < backend->server_count; i++) {
         const struct server *server = backend->servers[i];
-        if (server->config->opt.backup == backup && server_usable(server))
+        if (server->config->opt.backup == backup && server_takes_sessions(backend, server))
             count++;
     }
     return count;
@@ -118,7 +118,7 @@ static int64_t weight(const struct stats_row *row)
     int64_t total = 0;
     for (size_t i = 0; i < row->backend->server_count; i++) {
         const struct server *server = row->backend->servers[i];
-        if (server->config->opt.backup == backup && server_usable(server))
+        if (server->config->opt.backup == backup && server_takes_sessions(row->backend, server))
             total += server_weight(server);
     }
     return total;
@@ -131,7 +131,7 @@ static int64_t weight_configured(const struct stats_row *row)
     int64_t total = 0;
     for (size_t i = 0; i < row->backend->server_count; i++) {
         const struct server *server = row->backend->servers[i];
-        if (!server->config->opt.backup && server_usable(server))
+        if (!server->config->opt.backup && server_takes_sessions(row->backend, server))
             total += atomic_load(&server->weight);
     }
     return total;

@@ -118,7 +118,8 @@ static void status_up(const struct stats_row *row, struct text *out)
         text_add(out, SPAN("UP"));
 }
 
-/* As HAProxy: maintenance hides a failure, a failure hides a drain; weight 0 is a drain. */
+/* As HAProxy: maintenance hides a failure, a failure hides a drain; weight 0 is a drain.
+ * NOLB: it has not followed Redis, and others get the new sessions. */
 void stats_status(const struct stats_row *row, struct text *out)
 {
     if (row->type == STATS_FRONTEND) {
@@ -136,6 +137,8 @@ void stats_status(const struct stats_row *row, struct text *out)
         status_down(row, out);
     else if (admin == SERVER_DRAIN || atomic_load(&row->server->weight) == 0)
         text_add(out, SPAN("DRAIN"));
+    else if (server_held(row->backend, row->server))
+        text_add(out, SPAN("NOLB"));
     else
         status_up(row, out);
 }

@@ -82,11 +82,14 @@ static struct server *learned_owner(struct backend *backend, struct span value, 
     return sid_cookie_owner(backend, value, now_ms);
 }
 
-/* May a cookie lead this request there? A new session does not go where sessions are moved away. */
-static bool cookie_owner_takes(const struct server *server, const struct eio_request *eio)
+/* May a cookie lead this request there? A new session does not go where sessions are moved away, or
+ * where Redis was not followed. */
+static bool cookie_owner_takes(const struct backend *backend, const struct server *server,
+                               const struct eio_request *eio)
 {
     return server_alive(server) &&
-           (eio->kind != EIO_HANDSHAKE || server_moving(server) == MOVE_NONE);
+           (eio->kind != EIO_HANDSHAKE ||
+            (server_moving(server) == MOVE_NONE && !server_held(backend, server)));
 }
 
 static struct server *value_owner(struct backend *backend, struct span value, int64_t now_ms)
@@ -200,7 +203,7 @@ void sticky_find(struct backend *backend, const struct eio_request *eio, const s
             break;
         case STICKY_COOKIE:
             server = sticky_cookie_server(backend, head, base, now_ms);
-            if (server && cookie_owner_takes(server, eio))
+            if (server && cookie_owner_takes(backend, server, eio))
                 owner_set(out, STICKY_COOKIE, server);
             break;
         case STICKY_SOURCE:

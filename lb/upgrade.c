@@ -20,12 +20,14 @@
  *     admin FD PATH · http FD ADDRESS
  *     listen FRONTEND ADDRESS FD…
  *     table BACKEND SIDS COOKIES         (-1: none)
+ *     seed HEX                           (of ticket keys)
  *     server BACKEND NAME ADMIN WEIGHT MAX_CONNECTIONS HEALTH
  */
 #include "lb/upgrade.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "lb/keyring.h"
 #include "lb/sidmap.h"
 
 #include <errno.h>
@@ -55,6 +57,14 @@ static void keep_open(int fd)
     int flags = fcntl(fd, F_GETFD);
     if (flags >= 0)
         fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
+}
+
+static void write_seed(const struct keyring *keyring, FILE *out)
+{
+    fputs("seed ", out);
+    for (size_t i = 0; i < sizeof(keyring->seed); i++)
+        fprintf(out, "%02x", keyring->seed[i]);
+    fputc('\n', out);
 }
 
 static void write_bindings(const struct bindings *bindings, FILE *out)
@@ -100,6 +110,7 @@ static int write_state(const struct bindings *bindings, struct span states, int 
     }
     fprintf(out, "limpet-upgrade 1\npredecessor %d\nparty %u\nready %d\n", (int)pid,
             1 - sidmap_party(), ready);
+    write_seed(bindings->keyring, out);
     write_bindings(bindings, out);
     fwrite(states.ptr, 1, states.len, out);
     bool ok = fflush(out) == 0 && !ferror(out);
@@ -212,6 +223,22 @@ static void inherit_table(struct bindings *bindings, struct span rest)
     bindings->table_fds[at + 1] = descriptor(&rest);
 }
 
+/* Made from nothing but the seed: files are read anew. */
+static struct keyring *inherit_seed(struct span hex)
+{
+    struct keyring *keyring = mem_must_alloc(sizeof(*keyring));
+    bool ok = hex.len == 2 * sizeof(keyring->seed);
+    for (size_t i = 0; ok && i < sizeof(keyring->seed); i++) {
+        unsigned byte;
+        ok = sscanf((char[3]){hex.ptr[2 * i], hex.ptr[2 * i + 1], '\0'}, "%2x", &byte) == 1;
+        keyring->seed[i] = (uint8_t)byte;
+    }
+    if (ok)
+        return keyring;
+    keyring_free(keyring);
+    return NULL;
+}
+
 static void inherit_line(struct inheritance *inheritance, struct span line, FILE *states)
 {
     struct span rest = line;
@@ -224,6 +251,8 @@ static void inherit_line(struct inheritance *inheritance, struct span line, FILE
         inheritance->ready = descriptor(&rest);
     else if (span_eq(key, SPAN("listen")))
         inherit_listen(inheritance, rest);
+    else if (span_eq(key, SPAN("seed")))
+        inheritance->bindings.keyring = inherit_seed(rest);
     else if (span_eq(key, SPAN("table")))
         inherit_table(&inheritance->bindings, rest);
     else if (span_eq(key, SPAN("admin"))) {

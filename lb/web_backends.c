@@ -47,7 +47,7 @@ static struct totals totals_of(const struct web_view *view, const struct backend
 {
     struct totals totals = {.backups = true};
     for (size_t i = 0; i < backend->server_count; i++) {
-        if (server_usable(backend->servers[i]) && !is_backup(backend->servers[i]))
+        if (server_takes_sessions(backend, backend->servers[i]) && !is_backup(backend->servers[i]))
             totals.backups = false;
     }
     for (size_t i = 0; i < all_servers(backend); i++) {
@@ -137,6 +137,8 @@ static void add_state(const struct web_view *view, const struct web_server *it, 
     text_add(out, SPAN("<small>for "));
     web_add_duration(out, (clock_wall_ms() - since_ms) / 1000);
     text_add(out, SPAN("</small>"));
+    if (server_stale(it->server))
+        text_add(out, SPAN("<small>has not followed Redis</small>"));
     if (moves_drain_status(control_moves(view->serving->control), it->server, &move) &&
         move.running)
         add_move(&move, out);

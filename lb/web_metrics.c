@@ -13,6 +13,8 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "lb/control.h"
+#include "lb/failover.h"
 #include "lb/reload.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
@@ -149,6 +151,20 @@ static const struct shown {
     {COUNTER_TOTAL_US, ON_BACKENDS, "exchange_duration_seconds_total", NULL, NULL,
      "time of whole exchanges, tunnels left out"},
     {COUNTER_TIMED, ON_BACKENDS, "exchanges_timed_total", NULL, NULL, NULL},
+    {COUNTER_TLS_HANDSHAKES, ON_FRONTENDS, "tls_handshakes_total", NULL, NULL, NULL},
+    {COUNTER_TLS_RESUMED, ON_FRONTENDS, "tls_resumed_total", NULL, NULL, NULL},
+    {COUNTER_TLS_TIMEOUTS, ON_FRONTENDS, "tls_failures_total", "reason", "timeout",
+     "TLS handshakes with clients that failed, by the reason"},
+    {COUNTER_TLS_FAILED_PLAIN_HTTP, ON_FRONTENDS, "tls_failures_total", "reason", "plain_http",
+     NULL},
+    {COUNTER_TLS_FAILED_VERSION, ON_FRONTENDS, "tls_failures_total", "reason", "version", NULL},
+    {COUNTER_TLS_FAILED_CIPHER, ON_FRONTENDS, "tls_failures_total", "reason", "cipher", NULL},
+    {COUNTER_TLS_FAILED_ALPN, ON_FRONTENDS, "tls_failures_total", "reason", "alpn", NULL},
+    {COUNTER_TLS_FAILED_CERTIFICATE, ON_FRONTENDS, "tls_failures_total", "reason", "certificate",
+     NULL},
+    {COUNTER_TLS_FAILED_REFUSED, ON_FRONTENDS, "tls_failures_total", "reason", "refused", NULL},
+    {COUNTER_TLS_FAILED_CLOSED, ON_FRONTENDS, "tls_failures_total", "reason", "closed", NULL},
+    {COUNTER_TLS_FAILED_PROTOCOL, ON_FRONTENDS, "tls_failures_total", "reason", "protocol", NULL},
     {COUNTER_SIO_POLLING_NOW, ON_ALL, "held_polls", NULL, NULL, NULL},
     {COUNTER_SIO_WEBSOCKET_NOW, ON_ALL, "tunnels", NULL, NULL, NULL},
     {COUNTER_SIO_UPGRADED_NOW, 0, NULL, NULL, NULL, NULL}, // sessions{transport} says it.
@@ -356,7 +372,7 @@ static double backend_usable(struct serving *serving, const struct target *targe
     double count = 0;
     (void)serving;
     for (size_t i = 0; i < target->backend->server_count; i++)
-        count += server_usable(target->backend->servers[i]);
+        count += server_takes_sessions(target->backend, target->backend->servers[i]);
     return count;
 }
 
@@ -431,6 +447,18 @@ static double last_change(struct serving *serving, const struct target *target)
     return (double)(wall_ms > 0 ? wall_ms : serving->started_wall_ms) / 1000;
 }
 
+static double redis_epoch(struct serving *serving, const struct target *target)
+{
+    (void)serving;
+    return (double)target->server->redis.epoch;
+}
+
+static double server_stale_now(struct serving *serving, const struct target *target)
+{
+    (void)serving;
+    return server_stale(target->server);
+}
+
 static const struct value {
     unsigned kind;
     const char *name, *type;
@@ -458,6 +486,10 @@ static const struct value {
      "how long the last health check took"},
     {ON_SERVERS, "last_change_timestamp_seconds", "gauge", last_change,
      "when the server's state changed last"},
+    {ON_SERVERS, "redis_epoch", "gauge", redis_epoch,
+     "Redis failover that sentinel-watch speaks of, 0 when it says nothing"},
+    {ON_SERVERS, "redis_stale", "gauge", server_stale_now,
+     "1 if the server has not followed Redis, by what sentinel-watch says"},
 };
 
 static void add_value(void *ctx, const struct target *target)
@@ -568,10 +600,20 @@ static void add_reloads(struct serving *serving, struct text *out)
               (unsigned long long)status->failed);
 }
 
+static void add_failovers(struct serving *serving, struct text *out)
+{
+    const struct failovers *failovers = control_failovers(serving->control);
+    struct failover_status status;
+    add_head(out, "", "redis_failover", "gauge", "1 while a failover of this Redis master is on");
+    for (size_t i = 0; failovers_status(failovers, i, &status); i++)
+        text_addf(out, "limpet_redis_failover{master=\"%s\"} %d\n", status.master, status.running);
+}
+
 void web_metrics(struct serving *serving, struct text *out)
 {
     add_process(serving, out);
     add_reloads(serving, out);
+    add_failovers(serving, out);
     add_values(serving, out);
     add_all_counters(serving, out);
     add_histograms(serving, out);

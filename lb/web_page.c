@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "lb/control.h"
 #include "lb/events.h"
+#include "lb/failover.h"
 #include "lb/reload.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
@@ -206,11 +207,26 @@ static void add_verdict(const struct tally *tally, bool stopping, struct text *o
     }
 }
 
+/* What is being held up by it, at a glance. */
+static void add_failovers(struct serving *serving, struct text *out)
+{
+    const struct failovers *failovers = control_failovers(serving->control);
+    struct failover_status status;
+    char words[FAILOVER_MASTER_NAME_MAX + 48];
+    for (size_t i = 0; failovers_status(failovers, i, &status); i++) {
+        if (!status.running)
+            continue;
+        snprintf(words, sizeof(words), "Redis failover of %s: %s", status.master, status.phase);
+        web_add_pill(out, "wavering", words);
+    }
+}
+
 static void add_top(const struct web_view *view, struct text *out)
 {
     struct serving *serving = view->serving;
     struct tally tally = tally_of(serving->snapshot);
     add_verdict(&tally, atomic_load(&serving->stopping), out);
+    add_failovers(serving, out);
     text_add(out, SPAN("<span class=\"quiet\">up "));
     web_add_duration(out, (clock_mono_ms() - serving->started_ms) / 1000);
     text_addf(out, "</span><span class=\"quiet\">%u worker%s, %d&nbsp;%% idle</span>",

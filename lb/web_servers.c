@@ -32,7 +32,7 @@ static enum web_state state_of(const struct server *server, const struct health_
         return health != NULL && health->good > 0 ? WEB_WAVERING : WEB_DOWN;
     if (admin == SERVER_DRAIN || atomic_load(&server->weight) == 0 || server->config == NULL)
         return WEB_DRAIN;
-    if (!server_usable(server))
+    if (!server_takes_sessions(server->backend, server))
         return WEB_NOLB;
     if (verdict == SERVER_UNCHECKED)
         return WEB_UNCHECKED;
@@ -64,7 +64,7 @@ void web_server_of(struct serving *serving, const struct server *server, struct 
         out->health = control_health(serving->control, server);
     out->state = state_of(server, out->health);
     out->alive = server_alive(server);
-    out->usable = server_usable(server) && server->config != NULL;
+    out->usable = server_takes_sessions(backend, server) && server->config != NULL;
     out->weight = (atomic_load(&server->weight_now) + SERVER_WEIGHT_SCALE - 1) /
                   SERVER_WEIGHT_SCALE;
     out->weight_configured = server->config != NULL ? server->config->opt.weight : 0;

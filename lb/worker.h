@@ -129,11 +129,12 @@ struct listener {
     struct frontend *frontend; /* the newest view; the last one when it is gone */
     struct edition *needs;     /* held when the frontend is gone, for the clients that are left */
     struct grave grave;
-    size_t flows;     /* clients that came through it */
-    unsigned binding; /* which listen address it is of */
-    bool gone;        /* its frontend is no longer configured: clients go when they can */
-    struct addr addr; /* as bound */
-    char port[8];     /* its text, for X-Forwarded-Port */
+    size_t flows;            /* clients that came through it */
+    unsigned binding;        /* which listen address it is of */
+    struct tls_context *tls; /* of the newest view; NULL: without TLS */
+    bool gone;               /* its frontend is no longer configured: clients go when they can */
+    struct addr addr;        /* as bound */
+    char port[8];            /* its text, for X-Forwarded-Port */
     bool paused;
     bool disabled; /* as its frontend was when it last looked: it does not listen */
 };

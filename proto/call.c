@@ -2,8 +2,7 @@
 /*
  * One call: connect, send the request, read one answer, close.
  *
- *     CONNECTING ──► HEAD ──► BODY ──► done        any phase ──► failed, closed, deadline
- *                     └ 1xx ┘
+ *     connecting ──► answer (proto/answer) ──► done        any ──► failed, closed, deadline
  *
  * What needs care is the deadline, because a verdict about another process hangs on it:
  *
@@ -21,23 +20,20 @@
  */
 #include "proto/call.h"
 
-#include "proto/chunked.h"
-#include "proto/head.h"
+#include "base/tls.h"
+#include "proto/answer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-    HEAD_BYTES_MAX = 15 * 1024, /* less than conn reads ahead (BUF_SMALL) */
-    INTERIM_MAX = 10,           /* 1xx answers before the real one */
     TICK_MAX_MS = 250,
     TICKS = 8,       /* per call */
     LATE_MIN_MS = 5, /* what less is, is a thread's usual waiting for its CPU */
 };
-
-enum call_phase { CALL_CONNECTING, CALL_HEAD, CALL_BODY };
 
 struct call {
     struct conn conn; /* fd -1 when connecting failed at once */
@@ -47,19 +43,13 @@ struct call {
     struct shelf *shelf;
     call_done_fn *done;
     void *ctx;
-    enum call_phase phase;
-    bool is_head, connect_only;
+    bool connected;
+    bool connect_only;
     bool last_look;  /* the deadline has passed */
     int start_error; /* errno of a connect that failed at once */
-    int interims;
-    uint16_t status;
-    enum framing framing;
     int64_t began_ms, timeout_ms;
     int64_t lost_ms; /* sum of the ticks' lateness */
-    size_t seen;     /* of the head, for head_parse_response */
-    uint64_t left;   /* bytes, FRAMING_LENGTH */
-    struct chunked chunked;
-    struct buf body;
+    struct answer_reader answer;
     size_t request_len;
     char request[];
 };
@@ -77,17 +67,20 @@ static void call_stop(struct call *call)
 
 static void call_end(struct call *call, enum call_end end, int error)
 {
+    char words[TLS_ERROR_MAX];
+    snprintf(words, sizeof(words), "%s", call->conn.tls ? tls_error(call->conn.tls) : "");
     call_stop(call);
     struct call_result result = {
         .end = end,
         .error = error,
-        .status = call->status,
-        .body = buf_bytes(&call->body),
+        .tls_error = words,
+        .status = call->answer.status,
+        .body = buf_bytes(&call->answer.body),
         .duration_ms = call->loop->now_ms - call->began_ms,
         .loop_was_late = call->lost_ms > LATE_MIN_MS && call->lost_ms * 4 >= call->timeout_ms,
     };
     call->done(call->ctx, &result);
-    buf_clear(call->shelf, &call->body);
+    answer_fini(&call->answer, call->shelf);
     loop_bury(call->loop, &call->grave);
 }
 
@@ -117,26 +110,20 @@ static void call_tick(struct timer *timer)
         call->last_look = true;
         loop_timer_start(call->loop, timer, 1); // 0 could fire in this run of the wheel.
     } else {
-        call_end(call, call->phase == CALL_CONNECTING ? CALL_CONNECT_TIMEOUT : CALL_TIMEOUT, 0);
+        enum call_end late = call->conn.shaking ? CALL_TLS_TIMEOUT : CALL_CONNECT_TIMEOUT;
+        call_end(call, call->connected ? CALL_TIMEOUT : late, 0);
     }
-}
-
-static bool call_met_itself(const struct call *call)
-{
-    struct addr local, peer;
-    return net_local_addr(call->conn.io.fd, &local) && net_peer_addr(call->conn.io.fd, &peer) &&
-           local.any.sa_family != AF_UNIX && addr_eq(&local, &peer);
 }
 
 static void call_connected(struct conn *conn)
 {
     struct call *call = container_of(conn, struct call, conn);
-    if (call_met_itself(call)) {
+    if (net_is_self(conn->io.fd)) {
         conn_reset(conn);
         call_end(call, CALL_CONNECT_FAILED, ECONNREFUSED);
         return;
     }
-    call->phase = CALL_HEAD;
+    call->connected = true;
     if (call->connect_only) {
         call_end(call, CALL_DONE, 0);
         return;
@@ -146,119 +133,22 @@ static void call_connected(struct conn *conn)
         call_end(call, CALL_CLOSED, conn->error);
 }
 
-/* What one step of reading came to. */
-enum step { STEP_MORE, STEP_AGAIN, STEP_DONE, STEP_BAD, STEP_NO_MEMORY };
-
-static enum step call_take_head(struct call *call, const struct head *head)
-{
-    call->seen = 0;
-    if (head->status == 101)
-        return STEP_BAD; // Nobody asked for another protocol.
-    if (head->status < 200)
-        return ++call->interims > INTERIM_MAX ? STEP_BAD : STEP_AGAIN;
-    call->status = head->status;
-    call->framing = head->framing;
-    call->left = head->content_length;
-    call->phase = CALL_BODY;
-    chunked_init(&call->chunked);
-    return STEP_AGAIN;
-}
-
-static enum step call_read_head(struct call *call)
-{
-    static const struct head_limits limits = {
-        .header_bytes = HEAD_BYTES_MAX, .fields = 100, .target = 1};
-    struct head head;
-    struct head_error error;
-    switch (head_parse_response(&head, buf_bytes(&call->conn.in), &call->seen,
-                                call->is_head ? METHOD_HEAD : METHOD_GET, &limits, &error)) {
-    case HEAD_MORE:
-        return STEP_MORE;
-    case HEAD_BAD:
-        return STEP_BAD;
-    case HEAD_OK:
-        break;
-    }
-    enum step step = call_take_head(call, &head);
-    conn_consume(&call->conn, head.bytes);
-    return step;
-}
-
-/* Keeps a piece of the body. What is beyond the bound is of no interest, so neither is its end. */
-static enum step call_keep(struct call *call, struct span piece)
-{
-    piece = span_upto(piece, CALL_BODY_MAX - buf_len(&call->body));
-    if (piece.len > 0 && !buf_append(call->shelf, &call->body, piece))
-        return STEP_NO_MEMORY;
-    return buf_len(&call->body) == CALL_BODY_MAX ? STEP_DONE : STEP_MORE;
-}
-
-static enum step call_read_chunks(struct call *call)
-{
-    enum step step = STEP_MORE;
-    while (step == STEP_MORE && buf_len(&call->conn.in) > 0) {
-        size_t used = 0;
-        struct span data = SPAN_NONE;
-        enum chunked_result result = chunked_next(&call->chunked, buf_bytes(&call->conn.in), &used,
-                                                  &data);
-        switch (result) {
-        case CHUNKED_MORE:
-            conn_consume(&call->conn, used);
-            return STEP_MORE;
-        case CHUNKED_DATA:
-            step = call_keep(call, data);
-            conn_consume(&call->conn, used);
-            break;
-        case CHUNKED_DONE:
-            return STEP_DONE;
-        case CHUNKED_BAD:
-            return STEP_BAD;
-        }
-    }
-    return step;
-}
-
-static enum step call_read_body(struct call *call)
-{
-    struct span in = buf_bytes(&call->conn.in);
-    enum step step;
-    switch (call->framing) {
-    case FRAMING_NONE:
-        return STEP_DONE;
-    case FRAMING_CHUNKED:
-        return call_read_chunks(call);
-    case FRAMING_LENGTH:
-        in = span_upto(in, call->left < SIZE_MAX ? (size_t)call->left : SIZE_MAX);
-        step = call_keep(call, in);
-        call->left -= in.len;
-        conn_consume(&call->conn, in.len);
-        return step == STEP_MORE && call->left == 0 ? STEP_DONE : step;
-    case FRAMING_UNTIL_CLOSE:
-        step = call_keep(call, in);
-        conn_consume(&call->conn, in.len);
-        return step;
-    }
-    return STEP_BAD;
-}
-
 static void call_bytes(struct conn *conn)
 {
     struct call *call = container_of(conn, struct call, conn);
-    enum step step;
-    do
-        step = call->phase == CALL_BODY ? call_read_body(call) : call_read_head(call);
-    while (step == STEP_AGAIN);
+    size_t used;
+    enum answer_step step = answer_read(&call->answer, call->shelf, buf_bytes(&conn->in), &used);
+    conn_consume(conn, used);
     switch (step) {
-    case STEP_MORE:
-    case STEP_AGAIN:
+    case ANSWER_MORE:
         return;
-    case STEP_DONE:
+    case ANSWER_DONE:
         call_end(call, CALL_DONE, 0);
         return;
-    case STEP_BAD:
+    case ANSWER_BAD:
         call_end(call, CALL_BAD_ANSWER, 0);
         return;
-    case STEP_NO_MEMORY:
+    case ANSWER_NO_MEMORY:
         call_end(call, CALL_CLOSED, ENOMEM);
         return;
     }
@@ -272,14 +162,15 @@ static void call_drained(struct conn *conn)
 static void call_eof(struct conn *conn)
 {
     struct call *call = container_of(conn, struct call, conn);
-    bool whole = call->phase == CALL_BODY && call->framing == FRAMING_UNTIL_CLOSE;
+    bool whole = answer_whole_at_end(&call->answer) && !conn->truncated;
     call_end(call, whole ? CALL_DONE : CALL_CLOSED, 0);
 }
 
 static void call_failed(struct conn *conn)
 {
     struct call *call = container_of(conn, struct call, conn);
-    call_end(call, call->phase == CALL_CONNECTING ? CALL_CONNECT_FAILED : CALL_CLOSED, conn->error);
+    enum call_end failure = conn->shaking ? CALL_TLS_FAILED : CALL_CONNECT_FAILED;
+    call_end(call, call->connected ? CALL_CLOSED : failure, conn->error);
 }
 
 static const struct conn_owner call_owner = {
@@ -290,18 +181,22 @@ static const struct conn_owner call_owner = {
     .failed = call_failed,
 };
 
-bool call_error_is_ours(int error)
+static bool call_secure(struct call *call, const struct call_request *request)
 {
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
-           error == EADDRNOTAVAIL;
+    struct tls *tls = request->tls
+                          ? tls_connect(request->tls, request->tls_name, request->tls_session)
+                          : NULL;
+    if (tls)
+        conn_secure(&call->conn, tls);
+    return tls || !request->tls;
 }
 
 /* Begins to connect. False: errno, and nothing was begun. */
-static bool call_connect(struct call *call, const struct addr *addr)
+static bool call_connect(struct call *call, const struct call_request *request)
 {
-    int fd = net_connect(addr);
+    int fd = net_connect(&request->addr);
     if (fd < 0) {
-        if (call_error_is_ours(errno))
+        if (net_error_is_ours(errno))
             return false;
         call->start_error = errno;
         loop_timer_start(call->loop, &call->timer, 1);
@@ -311,6 +206,11 @@ static bool call_connect(struct call *call, const struct addr *addr)
         int error = errno;
         close(fd);
         errno = error;
+        return false;
+    }
+    if (!call_secure(call, request)) {
+        conn_close(&call->conn);
+        errno = ENOMEM;
         return false;
     }
     call_tick_later(call);
@@ -328,7 +228,7 @@ struct call *call_start(struct loop *loop, struct shelf *shelf, const struct cal
     call->shelf = shelf;
     call->done = done;
     call->ctx = ctx;
-    call->is_head = request->is_head;
+    answer_init(&call->answer, request->is_head, CALL_BODY_MAX);
     call->connect_only = request->connect_only;
     call->began_ms = loop->now_ms;
     call->timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : 1;
@@ -338,7 +238,7 @@ struct call *call_start(struct loop *loop, struct shelf *shelf, const struct cal
     call->request_len = len;
     if (len > 0)
         memcpy(call->request, request->head_and_body.ptr, len);
-    if (call_connect(call, &request->addr))
+    if (call_connect(call, request))
         return call;
     int error = errno;
     free(call);
@@ -349,6 +249,6 @@ struct call *call_start(struct loop *loop, struct shelf *shelf, const struct cal
 void call_cancel(struct call *call)
 {
     call_stop(call);
-    buf_clear(call->shelf, &call->body);
+    answer_fini(&call->answer, call->shelf);
     loop_bury(call->loop, &call->grave);
 }

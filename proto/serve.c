@@ -306,6 +306,15 @@ static void client_refuse(struct client *client, uint16_t status, const char *he
 
 /* ---- requests ---- */
 
+/* The value of a field that has no id of its own. */
+static struct span named_value(const struct head *head, const char *base, struct span name)
+{
+    for (size_t i = 0; i < head->nfields; i++)
+        if (span_eq_nocase(slice_of(base, head->fields[i].name), name))
+            return slice_of(base, head->fields[i].value);
+    return SPAN_NONE;
+}
+
 /* Asks whoever serves, within the bounds. */
 static void client_ask(struct client *client, const struct head *head, struct span text)
 {
@@ -318,6 +327,7 @@ static void client_ask(struct client *client, const struct head *head, struct sp
         .host = slice_of(base, head->host),
         .origin = head_value(head, base, HEADER_ORIGIN),
         .content_type = head_value(head, base, HEADER_CONTENT_TYPE),
+        .last_event_id = named_value(head, base, SPAN("Last-Event-ID")),
         .body = span_from(text, head->bytes),
     };
     struct serve_answer answer = {0};

@@ -28,6 +28,7 @@ struct serve_request {
     struct span host;  /* host[:port]; empty in HTTP/1.0 without one */
     struct span origin;
     struct span content_type;
+    struct span last_event_id; /* of a reader of events that comes back */
     struct span body;
 };
 

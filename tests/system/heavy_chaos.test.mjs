@@ -11,7 +11,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import {Dice, badClient, badServer} from './harness/chaos.mjs';
-import {RawConn, behaviour, eventually, exited, inTime, ms, readRequest, startLimpet, startRawServer, tempDir} from './harness/index.mjs';
+import {RawConn, behaviour, eventually, exited, inTime, merge, ms, readRequest, startLimpet, startRawServer, tempDir, toYaml} from './harness/index.mjs';
 
 const seed = Number(process.env.LIMPET_TEST_SEED || Date.now() % 1000000);
 const seconds = Number(process.env.LIMPET_TEST_CHAOS_S || (process.env.LIMPET_TEST_FULL ? 120 : 10));
@@ -33,7 +33,7 @@ async function start(t, workers, grace = '2s') {
       conn.send(`HTTP/1.1 200 OK\r\nContent-Length: ${request.path.length}\r\n\r\n${request.path}`);
     }
   })));
-  const front = await startLimpet(t, {
+  const config = {
     process: {grace},
     log: {level: 'warning', access: {to: '/dev/null'}},
     frontends: {
@@ -56,12 +56,50 @@ async function start(t, workers, grace = '2s') {
         slow_start: '500ms',
       },
     },
-  }, {workers});
-  return {dice, sids, bad, front};
+  };
+  const front = await startLimpet(t, config, {workers});
+  const file = merge({version: 1, process: {workers}, admin: {socket: front.admin.path}}, config);
+  return {dice, sids, bad, front, file};
+}
+
+/* One thing that an operator may do, at random; a reload takes some servers, or a frontend, away or back. */
+async function meddle({dice, front, file}) {
+  const server = `app/app${1 + dice.below(4)}`;
+  const command = dice.one([
+    'show info', 'show stat', 'show table app', 'show errors', 'show sess', 'show servers state', 'show servers conn', 'show events',
+    ...['drain', 'maint', 'ready', 'ready', 'ready', 'ready'].map(state => `set server ${server} state ${state}`),
+    `set server ${server} weight ${dice.below(5)}`, `set server ${server} weight 100%`, `set maxconn server ${server} ${4 + dice.below(10)}`,
+    ...['down', 'up', 'up'].map(health => `set server ${server} health ${health}`), `shutdown sessions server ${server}`, 'clear table app',
+    `sio drain ${server} rate ${1 + dice.below(500)}/s`, 'sio rebalance app rate 100/s', 'sio rebalance app stop', 'sio transports',
+    'disable frontend main', 'enable frontend main', 'enable frontend main', 'shutdown session', 'reload', 'reload', 'reload',
+  ]);
+  if (command === 'shutdown session') {
+    const lines = (await front.admin.command('show sess')).split('\n').filter(line => / fe=main /.test(line));
+    const id = /^(0x\w+)/.exec(lines.length ? dice.one(lines) : '')?.[1];
+    return id ? front.admin.command(`shutdown session ${id}`) : undefined;
+  }
+  if (command === 'reload') {
+    const next = structuredClone(file);
+    for (const name of Object.keys(next.backends.app.servers)) if (dice.chance(0.3)) delete next.backends.app.servers[name];
+    if (Object.keys(next.backends.app.servers).length === 0) next.backends.app.servers = file.backends.app.servers;
+    if (dice.chance(0.3)) next.backends = {first: {servers: ['127.0.0.1:1'], health: {tcp: false}}, ...next.backends};
+    if (dice.chance(0.2)) delete next.frontends.main;
+    fs.writeFileSync(front.file, toYaml(next));
+  }
+  return front.admin.command(command);
+}
+
+/* As it was in the beginning. */
+async function settle({front, file}) {
+  fs.writeFileSync(front.file, toYaml(file));
+  assert.match(await front.admin.command('reload'), /^Reloaded/);
+  for (const name of Object.keys(file.backends.app.servers)) await front.admin.command(`set server app/${name} state ready`);
+  await front.admin.command('enable frontend main');
 }
 
 /* Starts clients and outages; the returned function ends that and waits for the last client. */
-function rage({dice, sids, bad, front}) {
+function rage(scene) {
+  const {dice, sids, bad, front} = scene;
   let on = true;
   const loop = async body => {
     while (on) await body();
@@ -74,8 +112,8 @@ function rage({dice, sids, bad, front}) {
       await (dice.chance(0.5) ? dice.one(bad).down() : dice.one(bad).cut());
     }),
     loop(async () => {
-      await wait(dice.below(100));
-      await front.admin.command(dice.one(['show info', 'show stat', 'show table app', 'show errors'])).catch(() => {});
+      await wait(dice.below(150));
+      await meddle(scene).catch(() => {});
     }),
   ];
   return async () => {
@@ -142,8 +180,10 @@ behaviour('nothing is left of chaos', {limpetOnly: true, timeout: (seconds + 60)
     assert.ok(asked.every(each => each > seconds * 5), `${asked} requests of good clients`);
   } finally {
     await end();
+    front.check();
   }
   assert.deepEqual(front.children(), serving, 'no process died');
+  await settle(scene);
   scene.bad.forEach(server => server.cut());
   await nothingIsLeft(front);
   await countsAddUp(front);

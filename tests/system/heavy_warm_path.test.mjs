@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The warm path: at 64 busy connections a request costs at most 4.5 system calls and no
-// allocation. The servers are raw sockets in this process, so that limpet is the busy part.
+// allocation. The server is raw sockets in this process, so that limpet is the busy part.
 import assert from 'node:assert/strict';
 import {execFileSync, spawn} from 'node:child_process';
 import fs from 'node:fs';
@@ -11,18 +11,31 @@ const answer = 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2
 const answered = Buffer.from('\r\n\r\nok');
 const sid = 'abcdefghijklmnopAAAA';
 
-/* limpet in front of two servers that answer every request with the same bytes. */
+/*
+ * limpet in front of a server that answers every request with the same bytes. gather(n) lets the
+ * next n requests wait for one another, so that all of them are under way at the same moment.
+ */
 async function start(t, workers, options = {}) {
+  let waiting = [];
+  let together = 1;
   const serve = async conn => {
     conn.socket.removeAllListeners('data');
-    conn.socket.on('data', () => conn.socket.write(answer));
+    conn.socket.on('data', () => {
+      if (waiting.push(conn.socket) < together) return;
+      const all = waiting;
+      waiting = [];
+      together = 1;
+      for (const socket of all) socket.write(answer);
+    });
   };
-  const servers = [await startRawServer(t, serve), await startRawServer(t, serve)];
-  return startLimpet(t, {
+  const server = await startRawServer(t, serve);
+  const front = await startLimpet(t, {
     log: {access: {format: 'off'}},
     frontends: {main: {listen: '127.0.0.1:0', backend: 'app'}},
-    backends: {app: {servers: Object.fromEntries(servers.map((server, i) => [`app${i + 1}`, server.address])), health: {interval: '1h', timeout: '1s'}, timeouts: {idle: '1m'}}},
+    backends: {app: {servers: [server.address], health: {interval: '1h', timeout: '1s'}, timeouts: {idle: '1m'}}},
   }, {workers, ...options});
+  front.gather = n => (together = n);
+  return front;
 }
 
 /* 64 kept-alive connections; run(n) sends n requests on each, one after the other. */
@@ -84,6 +97,8 @@ behaviour('no allocation per request', {limpetOnly: true, timeout: 120000}, asyn
   const front = await start(t, workers, {env: {LD_PRELOAD: shim, LIMPET_MALLOC_COUNT: file}});
   assert.ok(count() > 10, 'the counter works');
   const run = await busy(t, front);
+  front.gather(64);
+  await run(1); // everything that 64 requests at once need is there from now on
   await run(50);
   const before = [await front.admin.num('Pool_grown'), await front.admin.num('Buffers_mapped')];
   const start1 = count();

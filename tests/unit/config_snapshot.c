@@ -70,7 +70,6 @@ static void test_defaults_and_references(void **state)
         "  limits: {headers: 50}\n"
         "  backend: b\n"
         "  sticky: [source]\n"
-        "sentinel: {whatever: [is, here]}\n"
         "x-anything: 1\n"
         "frontends:\n"
         "  one: {listen: [\":0\", {address: \":0\"}], timeouts: {request: 8s}}\n"

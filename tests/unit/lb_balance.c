@@ -304,6 +304,27 @@ static void backups_only_when_no_other(void **state)
     }
 }
 
+static void who_missed_a_redis_failover_waits(void **state)
+{
+    (void)state;
+    struct table t;
+    fixture_init(&t.f, 3);
+    t.f.servers[2].opt.backup = true;
+    t.f.servers[1].opt.max_connections = 1;
+    table_open(&t, BALANCE_ROUNDROBIN);
+    struct server **servers = t.f.backend->servers;
+    atomic_store(&servers[0]->stale, true);
+    assert_true(server_held(t.f.backend, servers[0]));
+    assert_int_equal(choose(&t), 1);
+    assert_int_equal(choose(&t), -1); // full: it is waited for
+    down(&t, 1);
+    assert_int_equal(choose(&t), 2); // a backup that has followed
+    atomic_store(&servers[2]->stale, true);
+    assert_false(server_held(t.f.backend, servers[0]));
+    assert_int_equal(choose(&t), 0); // all have missed it
+    table_close(&t);
+}
+
 static void no_servers_at_all(void **state)
 {
     (void)state;
@@ -398,6 +419,7 @@ int main(void)
         cmocka_unit_test(hash_goes_on_when_full),
         cmocka_unit_test(only_who_may),
         cmocka_unit_test(backups_only_when_no_other),
+        cmocka_unit_test(who_missed_a_redis_failover_waits),
         cmocka_unit_test(no_servers_at_all),
         cmocka_unit_test(rendezvous_takes_nothing),
         cmocka_unit_test(places_are_given_once),

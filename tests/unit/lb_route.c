@@ -171,11 +171,51 @@ static void many_hosts(void **state)
     route_table_free(table);
 }
 
+static bool is_signal(const char *configured, const char *path)
+{
+    char *backend = "chat";
+    struct config_sentinel sentinel = {.opt = {.notify_path = (char *)configured,
+                                               .notify_backends = &backend,
+                                               .notify_backends_count = 1}};
+    struct config config = {.sentinels = &sentinel, .sentinel_count = 1};
+    return route_is_signal(&config, span_str(path));
+}
+
+static void signals_are_not_for_clients(void **state)
+{
+    (void)state;
+    static const char *const spellings[] = {
+        "/limpet/redis-failover",      "/limpet/redis-failover/",
+        "//limpet///redis-failover//", "/%6Cimpet/redis%2dfailover",
+        "/limpet%2Fredis-failover",    "/LIMPET/Redis-Failover",
+        "/limpet/redis-failover%2f",   "/%6c%69%6d%70%65%74/redis-failover"};
+    static const char *const others[] = {"/",
+                                         "/limpet",
+                                         "/limpet/redis-failove",
+                                         "/limpet/redis-failover2",
+                                         "/limpet/redis-failover/x",
+                                         "/limpet/redis-failover%",
+                                         "/limpet/redis-failover%2",
+                                         "/a/limpet/redis-failover",
+                                         ""};
+    for (size_t i = 0; i < array_len(spellings); i++) {
+        assert_true(is_signal("/limpet/redis-failover", spellings[i]));
+        assert_true(is_signal("/limpet/redis-failover/", spellings[i]));
+    }
+    for (size_t i = 0; i < array_len(others); i++)
+        assert_false(is_signal("/limpet/redis-failover", others[i]));
+    struct config none = {.sentinel_count = 0};
+    assert_false(route_is_signal(&none, SPAN("/limpet/redis-failover")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_routes),       cmocka_unit_test(hosts),
-        cmocka_unit_test(the_first_match_wins), cmocka_unit_test(agrees_with_the_manual),
+        cmocka_unit_test(without_routes),
+        cmocka_unit_test(signals_are_not_for_clients),
+        cmocka_unit_test(hosts),
+        cmocka_unit_test(the_first_match_wins),
+        cmocka_unit_test(agrees_with_the_manual),
         cmocka_unit_test(many_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -355,8 +355,8 @@ static void says_no_without_descriptors(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     assert_null(call);
     assert_int_equal(error, EMFILE);
-    assert_true(call_error_is_ours(error));
-    assert_false(call_error_is_ours(ECONNREFUSED));
+    assert_true(net_error_is_ours(error));
+    assert_false(net_error_is_ours(ECONNREFUSED));
 }
 
 /* Without a listener the kernel may answer a connection with itself; that is no server. */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "lb/control.h"
+#include "lb/failover.h"
 #include "lb/stats_row.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct house {
     struct server *a, *b, *spare, *bare;
     struct backend *sio;
     struct frontend *web;
+    struct loop loop; /* control's */
 };
 
 static struct health_status house_health[3]; /* of a, b and spare */
@@ -46,6 +48,14 @@ struct moves *control_moves(struct control *control)
 {
     (void)control;
     return NULL;
+}
+
+static struct failovers *house_failovers;
+
+struct failovers *control_failovers(struct control *control)
+{
+    (void)control;
+    return house_failovers;
 }
 
 void control_reload(struct control *control)
@@ -90,6 +100,9 @@ static struct house *house_new(void)
     for (size_t i = 0; i < HOUSE_WORKERS; i++)
         house->workers[i].stats = calloc(serving->snapshot->stat_count,
                                          sizeof(struct counter_block));
+    if (!loop_init(&house->loop, house))
+        abort();
+    house_failovers = failovers_new(serving, &house->loop);
     house->web = &serving->snapshot->frontends[0];
     house->sio = serving->snapshot->backends[0];
     house->a = house->sio->servers[0];
@@ -104,6 +117,9 @@ static struct house *house_new(void)
 
 static void house_free(struct house *house)
 {
+    failovers_stop(house_failovers);
+    failovers_free(house_failovers);
+    loop_fini(&house->loop);
     stats_fini(&house->serving);
     snapshot_free(house->serving.snapshot);
     config_free(house->config);

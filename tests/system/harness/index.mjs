@@ -11,14 +11,19 @@ import {merge} from './yaml.mjs';
 export * from './admin.mjs';
 export * from './alternate.mjs';
 export * from './clients.mjs';
+export * from './liar.mjs';
 export * from './limpet.mjs';
+export * from './news.mjs';
 export * from './polling.mjs';
 export * from './processes.mjs';
 export * from './raw.mjs';
 export * from './redis.mjs';
+export * from './sentinels.mjs';
 export * from './servers.mjs';
 export * from './timing.mjs';
+export * from './tls.mjs';
 export * from './traps.mjs';
+export * from './watch.mjs';
 export * from './yaml.mjs';
 
 /*

@@ -25,7 +25,7 @@ export const sanitized = fs.existsSync(binary) && /__[at]san_init/.test(fs.readF
 /* How many workers a test is run with: each of LIMPET_TEST_WORKERS, default 1 and 4. */
 export const workerCounts = (process.env.LIMPET_TEST_WORKERS || '1,4').split(',').map(Number);
 
-const sanitizers = {
+export const sanitizers = {
   ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1',
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1:exitcode=99',
   TSAN_OPTIONS: 'halt_on_error=0:exitcode=99:second_deadlock_stack=1',

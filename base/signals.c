@@ -5,7 +5,7 @@
  * reads none: Ctrl-C in a terminal and systemd's stop reach the whole group, and the master alone
  * decides what they mean.
  */
-#include "lb/signals.h"
+#include "base/signals.h"
 
 #include <signal.h>
 #include <sys/signalfd.h>

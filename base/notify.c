@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One datagram to the socket that $NOTIFY_SOCKET names; '@' stands for the abstract namespace. */
-#include "lb/notify.h"
+#include "base/notify.h"
 
 #include "base/clock.h"
 #include "base/log.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Tells systemd how we are (sd_notify(3)): "READY=1", "STOPPING=1". Nothing happens when nobody
  * asked. */
-#ifndef LIMPET_LB_NOTIFY_H
-#define LIMPET_LB_NOTIFY_H
+#ifndef LIMPET_BASE_NOTIFY_H
+#define LIMPET_BASE_NOTIFY_H
 
 void notify_systemd(const char *state);
 /* "RELOADING=1" with the time that systemd wants beside it (Type=notify-reload compares it). The end
