@@ -246,7 +246,6 @@ static const struct {
     const char *path;
 } later[] = {
     {&section_listen, "accept_proxy"},
-    {&section_backend, "tls"},
     {&section_backend, "handshake_rate"},
 };
 

@@ -43,6 +43,8 @@ void upstream_set_addr(struct worker *worker, struct server *server, const struc
  */
 struct server_conn *upstream_lend(struct worker *worker, struct server *server, bool fresh,
                                   const struct conn_owner *owner, void *user);
+/* It could not be made: a line in the log if TLS was the reason, at times. */
+void upstream_note_failure(struct server_conn *conn);
 /* After a complete exchange on a connection that may go on. */
 void upstream_give_back(struct server_conn *conn);
 /* Closes it; its memory goes at the end of the turn. */

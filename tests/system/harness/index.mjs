@@ -13,6 +13,7 @@ export * from './alternate.mjs';
 export * from './clients.mjs';
 export * from './liar.mjs';
 export * from './limpet.mjs';
+export * from './news.mjs';
 export * from './polling.mjs';
 export * from './processes.mjs';
 export * from './raw.mjs';
