@@ -161,6 +161,16 @@ static bool expect_name(SSL *ssl, const char *name, bool verify)
            (!verify || X509_VERIFY_PARAM_set1_host(rules, name, 0) == 1);
 }
 
+/* A copy, since OpenSSL forbids a TLS 1.3 session that went on once to go on again: that protects
+ * people's privacy, and we are none. */
+static void go_on_with(SSL *ssl, const SSL_SESSION *session)
+{
+    SSL_SESSION *copy = SSL_SESSION_dup(session);
+    if (copy)
+        SSL_set_session(ssl, copy);
+    SSL_SESSION_free(copy);
+}
+
 struct tls *tls_connect(struct tls_context *context, const char *name, struct tls_session *session)
 {
     struct tls *tls = tls_new(context);
@@ -174,7 +184,7 @@ struct tls *tls_connect(struct tls_context *context, const char *name, struct tl
         return NULL;
     }
     if (session && session->kept && session->context_id == context->id)
-        SSL_set_session(ssl, session->kept);
+        go_on_with(ssl, session->kept);
     return tls;
 }
 
@@ -366,6 +376,11 @@ void tls_bye(struct tls *tls, struct shelf *shelf)
 }
 
 /* ---- the peer ---- */
+
+bool tls_is_of(const struct tls *tls, const struct tls_context *context)
+{
+    return tls->inside->context == context;
+}
 
 const char *tls_version(const struct tls *tls)
 {

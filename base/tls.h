@@ -144,6 +144,7 @@ void tls_bye(struct tls *tls, struct shelf *shelf); /* close_notify, once */
 
 /* Why it failed, in words; "" when it did not. Lives as long as the connection. */
 const char *tls_error(const struct tls *tls);
+bool tls_is_of(const struct tls *tls, const struct tls_context *context);
 const char *tls_version(const struct tls *tls);     /* "TLSv1.3" */
 const char *tls_cipher(const struct tls *tls);      /* "TLS_AES_128_GCM_SHA256" */
 const char *tls_server_name(const struct tls *tls); /* as the client named us; NULL: it did not */

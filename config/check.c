@@ -291,12 +291,33 @@ static void check_health(struct object *object, struct config_backend *backend)
         diag_at(object->diag, host, "'health.http.host' must be a host name without spaces");
 }
 
+/* Given at all, and therefore on. */
+static void check_tls(const struct object *object, struct config_backend *backend)
+{
+    static const char *const options[] = {"tls.verify", "tls.ca",  "tls.sni",
+                                          "tls.cert",   "tls.key", "tls.min_version"};
+    for (size_t i = 0; i < array_len(options) && !backend->tls; i++) {
+        const struct node *node = object_from(object, options[i]);
+        if (!node)
+            continue;
+        backend->tls = true;
+        backend->tls_place = (struct config_place){node->line, node->column};
+    }
+    const struct node *key = object_from(object, "tls.key");
+    if (key && !backend->opt.tls_cert)
+        diag_at(object->diag, key, "'tls.key' needs 'tls.cert'");
+    const struct node *sni = object_from(object, "tls.sni");
+    if (sni && backend->opt.tls_sni && !consists_of(span_str(backend->opt.tls_sni), "-._:"))
+        diag_at(object->diag, sni, "'tls.sni' must be a host name");
+}
+
 void check_backend(struct object *object, struct config_backend *backend)
 {
     struct backend_options *opt = &backend->opt;
     check_hash(object, opt);
     check_sid_paths(object, opt);
     check_health(object, backend);
+    check_tls(object, backend);
     const struct node *cookie = object_from(object, "cookie.name");
     if (cookie && opt->cookie_name && !is_token(span_str(opt->cookie_name)))
         diag_at(object->diag, cookie,

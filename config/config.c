@@ -181,6 +181,22 @@ static void check_server_tags(struct reading *reading, const struct config_backe
     free(tags);
 }
 
+/* A name that can be checked is needed, and a path is none. */
+static void check_tls_names(struct reading *reading, const struct config_backend *backend,
+                            const struct node *servers)
+{
+    if (!backend->tls || !backend->opt.tls_verify || backend->opt.tls_sni)
+        return;
+    for (size_t i = 0; i < backend->server_count; i++) {
+        const struct endpoint *endpoint = &backend->servers[i].endpoint;
+        if (endpoint->kind == ENDPOINT_ADDR && endpoint->addr.any.sa_family == AF_UNIX)
+            diag_at(reading->diag, servers,
+                    "server '%.60s' is at a unix socket; 'tls.sni' must say which name its "
+                    "certificate is for",
+                    backend->servers[i].name);
+    }
+}
+
 /* ---- backends ---------------------------------------------------------------------------------
  */
 
@@ -199,6 +215,10 @@ static void read_backend(struct reading *reading, const struct node *key, const 
     check_backend(&object, backend);
     read_servers(reading, backend, key, node_get(value, "servers"));
     check_server_tags(reading, backend, node_get(value, "servers"));
+    check_tls_names(reading, backend, node_get(value, "servers"));
+    const struct node *tls = node_get(value, "tls");
+    if (tls && !backend->tls)
+        diag_at(reading->diag, tls, "'tls' is empty; write e.g. tls: {verify: true}");
 }
 
 /* ---- frontends --------------------------------------------------------------------------------
@@ -608,6 +628,17 @@ struct config *config_load_sentinel_text(const char *name, struct span text,
 struct config *config_load_sentinel_file(const char *path, struct problems *problems)
 {
     return load_file(path, CONFIG_SENTINEL_WATCH, problems);
+}
+
+const char *config_tls_name(const struct config_backend *backend,
+                            const struct config_server *server, const struct addr *addr,
+                            char text[static ADDR_TEXT_MAX])
+{
+    if (backend->opt.tls_sni)
+        return backend->opt.tls_sni;
+    if (server && server->endpoint.kind == ENDPOINT_NAME)
+        return server->endpoint.host;
+    return addr->any.sa_family == AF_UNIX ? NULL : addr_format_host(addr, text);
 }
 
 static void listen_free(struct config_listen *listen)

@@ -76,6 +76,8 @@ struct config_backend {
     char *name;
     struct backend_options opt;
     enum health_kind health_kind;
+    bool tls; /* towards its servers */
+    struct config_place tls_place;
     struct config_server *servers;
     size_t server_count;
 };
@@ -144,6 +146,11 @@ struct config *config_load_sentinel_file(const char *path, struct problems *prob
  */
 size_t config_keep_restart(struct config *next, const struct config *now, char *names, size_t size);
 void problems_free(struct problems *problems);
+/* The name that a server of a backend with TLS must have in its certificate: tls.sni, else the host of
+ * its address, else `addr`, where it is now (written to text). NULL: it has none. */
+const char *config_tls_name(const struct config_backend *backend,
+                            const struct config_server *server, const struct addr *addr,
+                            char text[static ADDR_TEXT_MAX]);
 /* One more, found behind config_load; text: the file, for the source line, or nothing. */
 void problems_add(struct problems *problems, struct span text, struct config_place place,
                   const char *message);

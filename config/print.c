@@ -158,6 +158,7 @@ struct dump {
     int indent;
     bool dash;                          /* the next line begins a list's item */
     const struct config_listen *listen; /* whose options they are; else NULL */
+    bool no_tls;                        /* the same for a backend without TLS */
 };
 
 static void begin_line(struct dump *dump)
@@ -219,7 +220,8 @@ static void dump_child(const char *path, const char *name, const struct option *
     struct dump *dump = ctx;
     if (row ? !is_given(row, dump->opt) : !group_is_given(dump, path))
         return;
-    if (is_tls(dump, path) && dump->listen->certificate_count == 0)
+    bool off = dump->no_tls || (dump->listen && dump->listen->certificate_count == 0);
+    if (off && strcmp(path, "tls") == 0)
         return;
     begin_line(dump);
     fprintf(dump->out, "%s:", name);
@@ -240,7 +242,7 @@ static void dump_child(const char *path, const char *name, const struct option *
 static void dump_options(const struct section *section, const void *opt, int indent, bool dash,
                          FILE *out)
 {
-    struct dump dump = {section, opt, out, indent, dash, NULL};
+    struct dump dump = {section, opt, out, indent, dash, NULL, false};
     section_each_child(section, "", dump_child, &dump);
 }
 
@@ -255,7 +257,7 @@ static void dump_frontend(const struct config_frontend *frontend, FILE *out)
     fputs("    listen:\n", out);
     for (size_t i = 0; i < frontend->listen_count; i++) {
         const struct config_listen *listen = &frontend->listens[i];
-        struct dump dump = {&section_listen, &listen->opt, out, 8, true, listen};
+        struct dump dump = {&section_listen, &listen->opt, out, 8, true, listen, false};
         section_each_child(&section_listen, "", dump_child, &dump);
     }
     if (frontend->route_count > 0)
@@ -268,7 +270,8 @@ static void dump_frontend(const struct config_frontend *frontend, FILE *out)
 static void dump_backend(const struct config_backend *backend, FILE *out)
 {
     dump_name(backend->name, 2, out);
-    dump_options(&section_backend, &backend->opt, 4, false, out);
+    struct dump dump = {&section_backend, &backend->opt, out, 4, false, NULL, !backend->tls};
+    section_each_child(&section_backend, "", dump_child, &dump);
     fputs("    servers:\n", out);
     for (size_t i = 0; i < backend->server_count; i++) {
         dump_name(backend->servers[i].name, 6, out);

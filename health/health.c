@@ -67,6 +67,7 @@ struct health {
     struct loop *loop;
     struct rng *rng;
     const struct config_backend *config;
+    struct tls_context *tls; /* NULL: checks speak without */
     health_verdict_fn *verdict;
     void *ctx;
     size_t count;
@@ -350,6 +351,13 @@ struct health *health_new(struct loop *loop, struct shelf *shelf, struct rng *rn
     return health;
 }
 
+void health_use_tls(struct health *health, struct tls_context *context)
+{
+    health->tls = tls_context_ref(context);
+    for (size_t i = 0; i < health->count; i++)
+        health->members[i].probe.tls = context;
+}
+
 void health_free(struct health *health)
 {
     if (!health)
@@ -358,8 +366,10 @@ void health_free(struct health *health)
         struct member *member = &health->members[i];
         loop_timer_stop(health->loop, &member->timer);
         probe_stop(&member->probe);
+        tls_session_forget(&member->probe.tls_session);
         passive_fini(&member->passive);
     }
+    tls_context_unref(health->tls);
     free(health);
 }
 

@@ -41,6 +41,9 @@ enum check_status {
     CHECK_L4OK,
     CHECK_L4TOUT,
     CHECK_L4CON,
+    CHECK_L6OK, /* TLS */
+    CHECK_L6TOUT,
+    CHECK_L6RSP,
     CHECK_L7OK,
     CHECK_L7TOUT,
     CHECK_L7RSP,
@@ -65,6 +68,7 @@ struct health_status {
 };
 
 struct health;
+struct tls_context;
 /* Called on control's thread, only when the state changed. why: "Connection refused" or the like;
  * lives for the call. */
 typedef void health_verdict_fn(void *ctx, size_t server, enum health_state old,
@@ -79,6 +83,8 @@ typedef void health_verdict_fn(void *ctx, size_t server, enum health_state old,
 struct health *health_new(struct loop *loop, struct shelf *shelf, struct rng *rng,
                           const struct config_backend *config, health_verdict_fn *verdict,
                           void *ctx);
+/* Its checks speak TLS by this context, of which a reference is taken. Before the first address. */
+void health_use_tls(struct health *health, struct tls_context *context);
 void health_free(struct health *health);
 /* It is known to be down from before: its checks must bring it up. Without effect when there are none. */
 void health_begin_down(struct health *health, size_t server);

@@ -36,7 +36,8 @@ static const char *error_text(int error)
 static void probe_finish(struct probe *probe, struct probe_result result)
 {
     probe->call = NULL;
-    result.good = result.status == CHECK_L4OK || result.status == CHECK_L7OK;
+    result.good = result.status == CHECK_L4OK || result.status == CHECK_L6OK ||
+                  result.status == CHECK_L7OK;
     result.duration_ms = probe->loop->now_ms - probe->began_ms;
     probe->done(probe->ctx, &result);
 }
@@ -68,6 +69,15 @@ void probe_end_failed(struct probe *probe, const struct call_result *call)
         result.status = CHECK_L4TOUT;
         result.late = call->loop_was_late;
         result.detail = "no connection in time";
+        break;
+    case CALL_TLS_FAILED:
+        result.status = CHECK_L6RSP;
+        result.detail = call->tls_error;
+        break;
+    case CALL_TLS_TIMEOUT:
+        result.status = CHECK_L6TOUT;
+        result.late = call->loop_was_late;
+        result.detail = "no TLS handshake in time";
         break;
     case CALL_TIMEOUT:
         result.status = CHECK_L7TOUT;
@@ -126,6 +136,7 @@ struct call *probe_call(struct probe *probe, char *text, bool is_head, int64_t t
         return NULL;
     }
     char preface[PROXY_WRITE_MAX];
+    char name[ADDR_TEXT_MAX];
     struct call_request request = {
         .addr = probe->addr,
         .preface = span_of(preface, write_preface(probe, preface)),
@@ -133,6 +144,9 @@ struct call *probe_call(struct probe *probe, char *text, bool is_head, int64_t t
         .is_head = is_head,
         .timeout_ms = timeout_ms,
         .connect_only = *text == '\0',
+        .tls = probe->tls,
+        .tls_name = config_tls_name(probe->config, probe->server, &probe->addr, name),
+        .tls_session = &probe->tls_session,
     };
     struct call *call = call_start(probe->loop, probe->shelf, &request, done, probe);
     int error = errno;

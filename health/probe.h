@@ -7,6 +7,7 @@
 #ifndef LIMPET_HEALTH_PROBE_H
 #define LIMPET_HEALTH_PROBE_H
 
+#include "base/tls.h"
 #include "health/health.h"
 #include "proto/call.h"
 
@@ -28,6 +29,8 @@ struct probe {
     const struct config_backend *config;
     const struct config_server *server;
     struct addr addr;
+    struct tls_context *tls;        /* health's; NULL: without */
+    struct tls_session tls_session; /* what the next check goes on with */
     probe_done_fn *done; /* once per probe_start, from the loop; the next may be started in it */
     void *ctx;
 

@@ -11,7 +11,8 @@ static void probe_tcp_done(void *ctx, const struct call_result *call)
 {
     struct probe *probe = ctx;
     if (call->end == CALL_DONE)
-        probe_end(probe, CHECK_L4OK, 0, "connected");
+        probe_end(probe, probe->tls ? CHECK_L6OK : CHECK_L4OK, 0,
+                  probe->tls ? "connected and secured" : "connected");
     else
         probe_end_failed(probe, call);
 }

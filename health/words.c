@@ -8,8 +8,9 @@
 
 const char *check_status_word(enum check_status status)
 {
-    static const char *const words[] = {"UNK",  "INI",    "L4OK",  "L4TOUT", "L4CON",
-                                        "L7OK", "L7TOUT", "L7RSP", "L7STS",  "SOCKERR"};
+    static const char *const words[] = {"UNK",   "INI",    "L4OK",   "L4TOUT", "L4CON",
+                                        "L6OK",  "L6TOUT", "L6RSP",  "L7OK",   "L7TOUT",
+                                        "L7RSP", "L7STS",  "SOCKERR"};
     return words[status];
 }
 
@@ -20,6 +21,9 @@ const char *check_status_text(enum check_status status)
                                         "Layer4 check passed",
                                         "Layer4 timeout",
                                         "Layer4 connection problem",
+                                        "Layer6 check passed",
+                                        "Layer6 timeout",
+                                        "Layer6 invalid response",
                                         "Layer7 check passed",
                                         "Layer7 timeout",
                                         "Layer7 invalid response",

@@ -184,6 +184,12 @@ static int check_number(enum check_status status)
         return 7;
     case CHECK_L4CON:
         return 8;
+    case CHECK_L6OK:
+        return 9;
+    case CHECK_L6TOUT:
+        return 10;
+    case CHECK_L6RSP:
+        return 11;
     case CHECK_L7TOUT:
         return 12;
     case CHECK_L7RSP:
@@ -201,7 +207,7 @@ static int check_result(enum check_status status)
 {
     if (status == CHECK_UNK || status == CHECK_INI || status == CHECK_SOCKERR)
         return 0;
-    return status == CHECK_L4OK || status == CHECK_L7OK ? 3 : 2;
+    return status == CHECK_L4OK || status == CHECK_L6OK || status == CHECK_L7OK ? 3 : 2;
 }
 
 /* 2 configured, 4 enabled, 8 paused. */

@@ -100,6 +100,15 @@ static void want_listen(struct reading *reading, const struct config_listen *lis
     want(reading, listen->opt.tls_ticket_key_file, listen->tls_place);
 }
 
+static void want_backend(struct reading *reading, const struct config_backend *backend)
+{
+    if (!backend->tls)
+        return;
+    want(reading, backend->opt.tls_ca, backend->tls_place);
+    want(reading, backend->opt.tls_cert, backend->tls_place);
+    want(reading, backend->opt.tls_key, backend->tls_place);
+}
+
 struct keyring *keyring_read(const struct config *config, const struct keyring *before,
                              keyring_fault_fn *fault, void *ctx)
 {
@@ -114,6 +123,8 @@ struct keyring *keyring_read(const struct config *config, const struct keyring *
         for (size_t k = 0; k < frontend->listen_count; k++)
             want_listen(&reading, &frontend->listens[k]);
     }
+    for (size_t i = 0; i < config->backend_count; i++)
+        want_backend(&reading, &config->backends[i]);
     return keyring;
 }
 

@@ -454,7 +454,7 @@ static void server_gone(struct exchange *x, bool reset)
 
 static void server_eof(struct conn *conn)
 {
-    server_gone(exchange_of(conn), false);
+    server_gone(exchange_of(conn), conn->truncated);
 }
 
 static void server_failed(struct conn *conn)
@@ -466,6 +466,7 @@ static void server_failed(struct conn *conn)
     }
     enum health_event event = conn->error == ECONNREFUSED ? HEALTH_EVENT_REFUSED
                                                           : HEALTH_EVENT_CONNECT;
+    upstream_note_failure(x->up);
     exchange_report(x, event);
     request_failed(x, END_CONNECT_FAILED);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * From options and files to contexts. Listeners are numbered through all frontends, in the order of
- * the configuration; those without TLS have no context.
+ * From options and files to contexts. They stand in one list: first those of all listeners, numbered
+ * through all frontends in the order of the configuration, then those of the backends. Who has no TLS
+ * has no context.
  */
 #include "lb/secure.h"
 
@@ -87,6 +88,29 @@ static struct tls_context *listen_context(const struct config_frontend *frontend
     return NULL;
 }
 
+static struct tls_context *backend_context(const struct config_backend *backend,
+                                           const struct keyring *keyring,
+                                           const struct telling *telling)
+{
+    const struct backend_options *opt = &backend->opt;
+    struct tls_fault fault;
+    struct tls_client_options options = {
+        .verify = opt->tls_verify,
+        .ca = keyring_find(keyring, opt->tls_ca),
+        .certificate = {.cert = keyring_find(keyring, opt->tls_cert),
+                        .key = keyring_find(keyring, opt->tls_key ? opt->tls_key : opt->tls_cert)},
+        .only_13 = opt->tls_min_version == TLS_VERSION_13,
+    };
+    struct tls_context *context = NULL;
+    if (opt->tls_ca && options.ca.len == 0)
+        snprintf(fault.text, sizeof(fault.text), "'ca' is an empty file");
+    else
+        context = tls_context_client(&options, &fault);
+    if (!context)
+        tell(telling, backend->tls_place, NULL, fault.text);
+    return context;
+}
+
 /* ---- all ---- */
 
 static size_t listens_of(const struct config *config)
@@ -115,13 +139,28 @@ static bool make_listens(const struct config *config, const struct keyring *keyr
     return all;
 }
 
+/* Likewise. */
+static bool make_backends(const struct config *config, const struct keyring *keyring,
+                          struct tls_context **out, const struct telling *telling)
+{
+    bool all = true;
+    for (size_t i = 0; i < config->backend_count; i++) {
+        if (!config->backends[i].tls)
+            continue;
+        out[i] = backend_context(&config->backends[i], keyring, telling);
+        all = all && out[i];
+    }
+    return all;
+}
+
 void secure_check(const struct config *config, const struct keyring *keyring,
                   keyring_fault_fn *fault, void *ctx)
 {
     struct telling telling = {fault, ctx};
-    size_t count = listens_of(config);
+    size_t listens = listens_of(config), count = listens + config->backend_count;
     struct tls_context **contexts = mem_must_alloc((count + 1) * sizeof(struct tls_context *));
     make_listens(config, keyring, contexts, &telling);
+    make_backends(config, keyring, contexts + listens, &telling);
     for (size_t i = 0; i < count; i++)
         tls_context_unref(contexts[i]);
     free(contexts);
@@ -165,16 +204,25 @@ static void log_fault(struct config_place place, const char *text, void *ctx)
     log_error("TLS cannot be set up file=%s line=%d reason=\"%s\"", config->file, place.line, text);
 }
 
+static void point_backends(struct snapshot *snapshot)
+{
+    size_t listens = listens_of(snapshot->config);
+    for (size_t i = 0; i < snapshot->backend_count; i++)
+        snapshot->backends[i]->tls = snapshot->tls[listens + i];
+}
+
 bool secure_snapshot(struct snapshot *snapshot, const struct keyring *keyring)
 {
     const struct config *config = snapshot->config;
     struct telling telling = {log_fault, (void *)(uintptr_t)config};
-    snapshot->tls_count = listens_of(config);
+    size_t listens = listens_of(config);
+    snapshot->tls_count = listens + config->backend_count;
     snapshot->tls = mem_must_alloc((snapshot->tls_count + 1) * sizeof(struct tls_context *));
-    if (make_listens(config, keyring, snapshot->tls, &telling))
-        return true;
+    bool all = make_listens(config, keyring, snapshot->tls, &telling);
+    all = make_backends(config, keyring, snapshot->tls + listens, &telling) && all;
     errno = EINVAL;
-    return false;
+    point_backends(snapshot);
+    return all;
 }
 
 void secure_share(struct snapshot *snapshot, const struct snapshot *old)
@@ -183,6 +231,7 @@ void secure_share(struct snapshot *snapshot, const struct snapshot *old)
     snapshot->tls = mem_must_alloc((old->tls_count + 1) * sizeof(struct tls_context *));
     for (size_t i = 0; i < old->tls_count; i++)
         snapshot->tls[i] = old->tls[i] ? tls_context_ref(old->tls[i]) : NULL;
+    point_backends(snapshot);
 }
 
 void secure_fini(struct snapshot *snapshot)

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "base/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -166,6 +167,9 @@ static void server_unref(struct server *server)
 {
     if (--server->refs > 0)
         return;
+    for (unsigned i = 0; i < server->session_count; i++)
+        tls_session_forget(&server->sessions[i]);
+    free(server->sessions);
     free(server->locals);
     free(server->address);
     free(server->name);

@@ -42,6 +42,8 @@ enum { SERVER_WEIGHT_SCALE = 256 }; /* weight_now = weight × scale × slow-star
 struct backend;
 struct backend_home;
 struct upstream_server;
+struct tls_context;
+struct tls_session;
 struct watched;
 
 /* What sentinel-watch said of it (lb/failover); control's. until_ms 0: nothing. */
@@ -61,6 +63,8 @@ struct server {
     int cookie_id;                  /* in home->cookies, when there is one */
     unsigned refs;                  /* views that name it; control's */
     struct server_redis redis;
+    struct tls_session *sessions; /* of TLS, session_count of them, one per worker */
+    unsigned session_count;
 
     /* In the newest view. For control's thread: a worker may not have changed to that yet. */
     struct backend *backend;
@@ -113,8 +117,9 @@ struct backend {
     struct server **servers; /* server_count of them, as configured; behind them the leaving ones,
                                 which get nothing but requests of sessions that they own */
     size_t server_count, leaving_count;
-    struct sidmap *sids;    /* home's */
-    struct sidmap *cookies; /* with cookie mode learn, else NULL */
+    struct sidmap *sids;     /* home's */
+    struct sidmap *cookies;  /* with cookie mode learn, else NULL */
+    struct tls_context *tls; /* the snapshot's; NULL: its servers are spoken to without */
 };
 
 /* May it be given any request (of a session that it owns)? Up or unchecked, and not in maint. */

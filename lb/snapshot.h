@@ -67,7 +67,7 @@ struct snapshot {
     struct snapshot_listen *listens; /* by a reload; at start the bindings say it */
     size_t listen_count;
 
-    /* lb/secure: by listener, in the order of `listens`; NULL: without TLS */
+    /* lb/secure: by listener, in the order of `listens`, then by backend; NULL: without TLS */
     struct tls_context **tls;
     size_t tls_count;
 

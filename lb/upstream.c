@@ -16,6 +16,7 @@
  */
 #include "lb/upstream.h"
 
+#include "base/tls.h"
 #include "lb/edition.h"
 #include "lb/flow.h"
 
@@ -25,7 +26,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { IDLE_PER_SERVER = 1024 }; /* connections kept at most, per worker */
+enum {
+    IDLE_PER_SERVER = 1024,   /* connections kept at most, per worker */
+    TROUBLE_EVERY_MS = 10000, /* between two log lines about TLS with one server, per worker */
+};
 
 struct upstream_server {
     _Alignas(64) struct worker *worker; /* those of two workers share no cache line */
@@ -36,6 +40,7 @@ struct upstream_server {
     bool gone;        /* the current snapshot lacks it: no connection is kept */
     struct list idle; /* most recently used first */
     size_t idle_count;
+    int64_t quiet_until_ms; /* TLS trouble has been logged just now */
     struct timer reaper;
 };
 
@@ -120,6 +125,8 @@ static void *locals_new(unsigned count, size_t size)
 static void prepare_server(struct serving *serving, struct server *server)
 {
     server->locals = locals_new(serving->worker_count, sizeof(*server->locals));
+    server->sessions = mem_must_alloc(serving->worker_count * sizeof(*server->sessions));
+    server->session_count = serving->worker_count;
     for (unsigned i = 0; i < serving->worker_count; i++) {
         struct upstream_server *local = &server->locals[i];
         local->worker = &serving->workers[i];
@@ -199,6 +206,8 @@ bool upstream_change(struct worker *worker, const struct snapshot *old)
             struct upstream_server *local = server_local(worker, backend->servers[k]);
             // A backend that is gone keeps its last view, which has the server.
             local->gone = view == backend || backend_index_of(view, local->server) < 0;
+            if (!local->gone && (backend->tls || view->tls))
+                close_idle(local); // They were made under other rules.
             if (!local->gone)
                 continue;
             any_gone = true;
@@ -291,14 +300,22 @@ static void idle_reap(struct timer *timer)
     }
 }
 
+/* Would a new connection speak TLS by the same rules? */
+static bool secured_as_now(const struct server_conn *conn)
+{
+    const struct tls_context *now = upstream_backend(conn->worker, conn->server)->tls;
+    return conn->conn.tls ? tls_is_of(conn->conn.tls, now) : now == NULL;
+}
+
 void upstream_give_back(struct server_conn *conn)
 {
     struct upstream_server *local = server_local(conn->worker, conn->server);
     int64_t idle_ms = 0;
     if (!local->gone)
         idle_ms = upstream_backend(conn->worker, conn->server)->config->opt.timeout_idle_ms;
-    if (idle_ms == 0 || conn->introduced || local->idle_count >= IDLE_PER_SERVER ||
-        conn->worker->stopping || !server_alive(conn->server)) {
+    if (idle_ms == 0 || conn->introduced || !secured_as_now(conn) ||
+        local->idle_count >= IDLE_PER_SERVER || conn->worker->stopping ||
+        !server_alive(conn->server)) {
         upstream_close(conn);
         return;
     }
@@ -330,6 +347,38 @@ void upstream_close_idle(struct worker *worker, struct server *server)
 
 /* ---- lending ---- */
 
+/* The connection, which has begun, speaks TLS if its backend wants that. False: no memory. */
+static bool server_conn_secure(struct server_conn *conn)
+{
+    struct upstream_server *local = server_local(conn->worker, conn->server);
+    const struct backend *view = upstream_backend(conn->worker, conn->server);
+    char text[ADDR_TEXT_MAX];
+    if (!view->tls)
+        return true;
+    const struct config_server *config = backend_server_config(view, conn->server);
+    const char *name = config_tls_name(view->config, config, &local->addr, text);
+    struct tls *tls = tls_connect(view->tls, name, &conn->server->sessions[conn->worker->index]);
+    if (!tls)
+        return false;
+    conn_secure(&conn->conn, tls);
+    return true;
+}
+
+void upstream_note_failure(struct server_conn *conn)
+{
+    struct upstream_server *local = server_local(conn->worker, conn->server);
+    const struct tls *tls = conn->conn.tls;
+    int64_t now = conn->worker->loop.now_ms;
+    if (!tls || tls->trouble == TLS_TROUBLE_NONE || now < local->quiet_until_ms)
+        return;
+    local->quiet_until_ms = now + TROUBLE_EVERY_MS;
+    log_warning(
+        "TLS with a server failed, its requests go elsewhere if they can server=%s/%s kind=%s "
+        "reason=\"%s\"",
+        conn->server->home->name, conn->server->name, tls_trouble_word(tls->trouble),
+        tls_error(tls));
+}
+
 static struct server_conn *server_conn_open(struct upstream_server *local,
                                             const struct conn_owner *owner)
 {
@@ -349,6 +398,12 @@ static struct server_conn *server_conn_open(struct upstream_server *local,
     conn->worker = worker;
     int fd = net_connect(&local->addr);
     if (fd >= 0 && conn_init(&conn->conn, &worker->loop, worker->shelf, fd, true, owner)) {
+        if (!server_conn_secure(conn)) {
+            conn_close(&conn->conn);
+            loop_bury(&worker->loop, &conn->grave);
+            errno = ENOMEM;
+            return NULL;
+        }
         if (list_single(&local->node) && !local->gone)
             list_push_back(&worker->upstream->servers, &local->node);
         return conn;

@@ -49,6 +49,8 @@ struct server_conn *upstream_lend(struct worker *worker, struct server *server, 
  * for ourselves. False: no memory. */
 bool upstream_introduce(struct server_conn *conn, enum send_proxy how, const struct addr *source,
                         const struct addr *destination, const struct proxy_tls *tls);
+/* It could not be made: a line in the log if TLS was the reason, at times. */
+void upstream_note_failure(struct server_conn *conn);
 /* After a complete exchange on a connection that may go on. */
 void upstream_give_back(struct server_conn *conn);
 /* Closes it; its memory goes at the end of the turn. */

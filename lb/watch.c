@@ -419,6 +419,8 @@ static bool watched_backend_init(struct watched_backend *local, struct shelf *sh
                                local);
     if (!local->health)
         return false;
+    if (backend->tls)
+        health_use_tls(local->health, backend->tls);
     local->count = backend->server_count;
     local->servers = mem_must_alloc((local->count + 1) * sizeof(struct server *));
     for (size_t i = 0; i < backend->server_count; i++) {

@@ -20,9 +20,11 @@
  */
 #include "proto/call.h"
 
+#include "base/tls.h"
 #include "proto/answer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,10 +67,13 @@ static void call_stop(struct call *call)
 
 static void call_end(struct call *call, enum call_end end, int error)
 {
+    char words[TLS_ERROR_MAX];
+    snprintf(words, sizeof(words), "%s", call->conn.tls ? tls_error(call->conn.tls) : "");
     call_stop(call);
     struct call_result result = {
         .end = end,
         .error = error,
+        .tls_error = words,
         .status = call->answer.status,
         .body = buf_bytes(&call->answer.body),
         .duration_ms = call->loop->now_ms - call->began_ms,
@@ -105,7 +110,8 @@ static void call_tick(struct timer *timer)
         call->last_look = true;
         loop_timer_start(call->loop, timer, 1); // 0 could fire in this run of the wheel.
     } else {
-        call_end(call, call->connected ? CALL_TIMEOUT : CALL_CONNECT_TIMEOUT, 0);
+        enum call_end late = call->conn.shaking ? CALL_TLS_TIMEOUT : CALL_CONNECT_TIMEOUT;
+        call_end(call, call->connected ? CALL_TIMEOUT : late, 0);
     }
 }
 
@@ -157,13 +163,15 @@ static void call_drained(struct conn *conn)
 static void call_eof(struct conn *conn)
 {
     struct call *call = container_of(conn, struct call, conn);
-    call_end(call, answer_whole_at_end(&call->answer) ? CALL_DONE : CALL_CLOSED, 0);
+    bool whole = answer_whole_at_end(&call->answer) && !conn->truncated;
+    call_end(call, whole ? CALL_DONE : CALL_CLOSED, 0);
 }
 
 static void call_failed(struct conn *conn)
 {
     struct call *call = container_of(conn, struct call, conn);
-    call_end(call, call->connected ? CALL_CLOSED : CALL_CONNECT_FAILED, conn->error);
+    enum call_end failure = conn->shaking ? CALL_TLS_FAILED : CALL_CONNECT_FAILED;
+    call_end(call, call->connected ? CALL_CLOSED : failure, conn->error);
 }
 
 static const struct conn_owner call_owner = {
@@ -174,10 +182,20 @@ static const struct conn_owner call_owner = {
     .failed = call_failed,
 };
 
-/* Begins to connect. False: errno, and nothing was begun. */
-static bool call_connect(struct call *call, const struct addr *addr)
+static bool call_secure(struct call *call, const struct call_request *request)
 {
-    int fd = net_connect(addr);
+    struct tls *tls = request->tls
+                          ? tls_connect(request->tls, request->tls_name, request->tls_session)
+                          : NULL;
+    if (tls)
+        conn_secure(&call->conn, tls);
+    return tls || !request->tls;
+}
+
+/* Begins to connect. False: errno, and nothing was begun. */
+static bool call_connect(struct call *call, const struct call_request *request)
+{
+    int fd = net_connect(&request->addr);
     if (fd < 0) {
         if (net_error_is_ours(errno))
             return false;
@@ -189,6 +207,11 @@ static bool call_connect(struct call *call, const struct addr *addr)
         int error = errno;
         close(fd);
         errno = error;
+        return false;
+    }
+    if (!call_secure(call, request)) {
+        conn_close(&call->conn);
+        errno = ENOMEM;
         return false;
     }
     call_tick_later(call);
@@ -226,7 +249,7 @@ struct call *call_start(struct loop *loop, struct shelf *shelf, const struct cal
     call->request_len = len;
     if (len > 0)
         memcpy(call->request, request->head_and_body.ptr, len);
-    if (call_connect(call, &request->addr) && call_preface(call, request->preface))
+    if (call_connect(call, request) && call_preface(call, request->preface))
         return call;
     int error = errno;
     free(call);

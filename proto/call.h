@@ -16,15 +16,20 @@ enum call_end {
     CALL_DONE,           /* status and body are there */
     CALL_CONNECT_FAILED, /* errno in error */
     CALL_CONNECT_TIMEOUT,
+    CALL_TLS_FAILED, /* tls_error says why */
+    CALL_TLS_TIMEOUT,
     CALL_TIMEOUT,    /* connected, but no whole answer in time */
     CALL_CLOSED,     /* closed or reset before a whole answer */
     CALL_BAD_ANSWER, /* not HTTP */
 };
 
 struct call;
+struct tls_context;
+struct tls_session;
 struct call_result {
     enum call_end end;
-    int error; /* errno, or 0 */
+    int error;             /* errno, or 0 */
+    const char *tls_error; /* words; lives for the callback */
     uint16_t status;
     struct span body; /* its first CALL_BODY_MAX bytes (a longer one is not read to its end); lives
                          for the callback */
@@ -40,7 +45,10 @@ struct call_request {
     struct span preface;       /* bytes before everything, also before TLS; copied */
     bool is_head;              /* the method was HEAD */
     int64_t timeout_ms;
-    bool connect_only; /* done (CALL_DONE, status 0) when connected */
+    bool connect_only;       /* done (CALL_DONE, status 0) when connected */
+    struct tls_context *tls; /* NULL: without; referenced while the call lasts */
+    const char *tls_name;    /* as tls_connect; read at once */
+    struct tls_session *tls_session;
 };
 /*
  * `done` is called once, from the loop, and the call is freed behind it. NULL: this process or host

@@ -81,13 +81,18 @@ static void next_after(struct balancer *balancer, int64_t wait_ms)
     loop_timer_start(balancer->all->loop, &balancer->timer, balancer->changed ? 1 : wait_ms);
 }
 
-static void round_failed(struct balancer *balancer, const char *why)
+static void round_failed_for(struct balancer *balancer, const char *why, int64_t wait_ms)
 {
     balancer->failed++;
     balancer->up = false;
     balancer->changed = false; // It will hear everything anyway, when it hears at all.
     set_trouble(balancer, why);
-    next_after(balancer, RETRY_MS);
+    next_after(balancer, wait_ms);
+}
+
+static void round_failed(struct balancer *balancer, const char *why)
+{
+    round_failed_for(balancer, why, RETRY_MS);
 }
 
 /* ---- a line and its answer ----------------------------------------------------------------- */
@@ -158,7 +163,7 @@ static void on_eof(struct conn *conn)
     if (line.len > 0) {
         char why[TROUBLE_MAX] = "it says ";
         log_escape(line, why + strlen(why), sizeof(why) - strlen(why) - 1);
-        round_failed(balancer, why);
+        round_failed_for(balancer, why, BALANCER_RENEW_MS); // It took the rest.
         return;
     }
     if (balancer->at < balancer->text.len) {

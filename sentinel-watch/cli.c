@@ -6,21 +6,24 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "sentinel-watch/lint.h"
 #include "sentinel-watch/service.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_FINE = 0, EXIT_CONFIG = 1 };
+enum { EXIT_FINE = 0, EXIT_CONFIG = 1, EXIT_SYSTEM = 2 };
 
 struct arguments {
     const char *file;
     bool json;
+    bool offline; /* the file alone */
 };
 
 /* False: said what is wrong. */
-static bool parse(int argc, char **argv, bool json_allowed, struct arguments *args)
+static bool parse(int argc, char **argv, bool checking, struct arguments *args)
 {
     *args = (struct arguments){.file = SENTINEL_DEFAULT_FILE};
     for (int i = 1; i < argc; i++) {
@@ -28,8 +31,10 @@ static bool parse(int argc, char **argv, bool json_allowed, struct arguments *ar
             args->file = argv[++i];
         else if (strncmp(argv[i], "-f", 2) == 0 && argv[i][2] != '\0')
             args->file = argv[i] + 2;
-        else if (json_allowed && strcmp(argv[i], "--json") == 0)
+        else if (checking && strcmp(argv[i], "--json") == 0)
             args->json = true;
+        else if (checking && strcmp(argv[i], "--offline") == 0)
+            args->offline = true;
         else {
             fprintf(stderr, "sentinel-watch: %s%s\nTry 'sentinel-watch --help'.\n",
                     strcmp(argv[i], "-f") == 0 ? "-f needs a file" : "unknown argument ",
@@ -50,15 +55,31 @@ static struct config *load(const struct arguments *args)
     return config;
 }
 
+/* What is wrong with the sentinels themselves. */
+static int check_live(const struct config *config, const char *file)
+{
+    log_setup("sentinel-watch", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    int errors = lint_run(config, stdout);
+    if (errors < 0) {
+        fprintf(stderr, "sentinel-watch: cannot look at the sentinels: %s\n", strerror(errno));
+        return EXIT_SYSTEM;
+    }
+    printf("sentinel-watch: %s is valid; %d error%s in the set-up\n", file, errors,
+           errors == 1 ? "" : "s");
+    return errors > 0 ? EXIT_CONFIG : EXIT_FINE;
+}
+
 int cli_check(int argc, char **argv)
 {
     struct arguments args;
     if (!parse(argc, argv, true, &args))
         return EXIT_CONFIG;
     struct config *config = load(&args);
-    if (config && !args.json)
-        printf("sentinel-watch: %s is valid\n", args.file);
     int code = config ? EXIT_FINE : EXIT_CONFIG;
+    if (config && args.offline && !args.json)
+        printf("sentinel-watch: %s is valid\n", args.file);
+    else if (config && !args.json)
+        code = check_live(config, args.file);
     config_free(config);
     return code;
 }

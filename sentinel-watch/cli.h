@@ -12,6 +12,6 @@
 
 int cli_run(int argc, char **argv);   /* [-f FILE] */
 int cli_ctl(int argc, char **argv);   /* [-f FILE] [-s SOCKET] COMMAND… */
-int cli_check(int argc, char **argv); /* [-f FILE] [--json] */
+int cli_check(int argc, char **argv); /* [-f FILE] [--offline] [--json] */
 
 #endif

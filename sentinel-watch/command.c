@@ -38,6 +38,14 @@ static void run_nodes(void *ctx, struct console_caller *caller, const struct spa
     show_nodes(ctx, &caller->answer);
 }
 
+static void run_canary(void *ctx, struct console_caller *caller, const struct span *args,
+                       size_t count)
+{
+    (void)args;
+    (void)count;
+    show_canary(ctx, &caller->answer);
+}
+
 /* The last ones, or those behind an id. */
 static void run_events(void *ctx, struct console_caller *caller, const struct span *args,
                        size_t count)
@@ -84,6 +92,7 @@ const struct console_command sentinel_commands[] = {
     {{"show", "masters"}, "", 0, run_masters, "state, address, epoch and votes of every master"},
     {{"show", "sentinels"}, "", 0, run_sentinels, "every sentinel and what it says"},
     {{"show", "nodes"}, "", 0, run_nodes, "Redis nodes, as sentinels and they themselves say"},
+    {{"show", "canary"}, "", 0, run_canary, "what the last failover cost, and who is where"},
     {{"show", "servers"}, "", 0, run_servers, "servers, relay and hooks of every master, as JSON"},
     {{"show", "events"}, "[ID]", 1, run_events, "what happened lately, or since an event"},
     {{"reload"}, "", 0, run_reload, "load the file anew"},

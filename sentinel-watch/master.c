@@ -50,6 +50,7 @@ struct master {
     struct seat seats[VOTERS_MAX];
     size_t seat_count;
     struct asking askings[ASK_KINDS];
+    struct canary *canary; /* NULL: off */
     struct timer tick;
     struct grave grave;
     bool told_pending; /* doors have told everybody; the follower hears of it in the next tick */
@@ -218,6 +219,15 @@ static void master_sync(struct master *m)
         if (!place_eq(&ask->place, &m->askings[kind].place))
             ask_place(&m->askings[kind], ask);
     }
+    struct place current, former = {0};
+    const struct place *old = &follower_ask(&m->follower, ASK_FORMER)->place;
+    if (place_known(&m->follower.place)) {
+        master_map(m->config, &m->follower.place, &current);
+        canary_follow(m->canary, &current);
+    }
+    if (place_known(old))
+        master_map(m->config, old, &former);
+    canary_watch_former(m->canary, &former);
 }
 
 /* ---- sentinels ---- */
@@ -506,8 +516,28 @@ void master_outdated(struct master *m, uint64_t generation, uint64_t epoch)
 
 /* ---- beginning and end ---- */
 
+/* canary_note_fn */
+static void on_canary(void *ctx, bool warning, const char *text)
+{
+    struct master *m = ctx;
+    journal_add(m->journal, now_ms(m), ENTRY_STATE, warning, m->config->opt.master, NULL, text);
+}
+
+static void begin_canary(struct master *m, const char *watcher)
+{
+    const struct sentinel_options *opt = &m->config->opt;
+    struct canary_options options = {
+        .username = opt->redis_username,
+        .password = opt->redis_password,
+        .watcher = watcher,
+        .channel = opt->canary_subscribers,
+        .interval_ms = opt->canary_interval_ms,
+    };
+    m->canary = canary_new(m->world, &options, on_canary, m);
+}
+
 struct master *master_new(struct link_world *world, const struct config_sentinel *config,
-                          struct doors *doors, struct journal *journal,
+                          struct doors *doors, struct journal *journal, const char *watcher,
                           const struct master_memory *before)
 {
     struct master *m = mem_must_alloc(sizeof(*m));
@@ -528,6 +558,8 @@ struct master *master_new(struct link_world *world, const struct config_sentinel
         follower_resume(&m->follower, &m->memory.told, now_ms(m));
     for (enum ask_kind kind = 0; kind < ASK_KINDS; kind++)
         m->askings[kind] = (struct asking){.master = m, .kind = kind};
+    if (config->opt.canary_interval_ms > 0)
+        begin_canary(m, watcher);
     for (size_t i = 0; i < config->opt.sentinels_count; i++) {
         struct place place;
         bool good = place_parse_text(span_str(config->opt.sentinels[i]), &place);
@@ -551,6 +583,7 @@ void master_free(struct master *m)
     loop_timer_stop(m->world->loop, &m->tick);
     for (enum ask_kind kind = 0; kind < ASK_KINDS; kind++)
         asker_free(m->askings[kind].asker);
+    canary_free(m->canary);
     for (size_t i = 0; i < m->seat_count; i++)
         sentinel_free(m->seats[i].sentinel);
     m->grave.fn = master_bury;
@@ -601,6 +634,13 @@ size_t master_sentinel_count(const struct master *m)
 struct sentinel *master_sentinel(const struct master *m, size_t i)
 {
     return m->seats[i].sentinel;
+}
+
+bool master_canary(const struct master *m, struct canary_info *out)
+{
+    if (m->canary)
+        canary_info(m->canary, out);
+    return m->canary != NULL;
 }
 
 size_t master_nodes(const struct master *m, const struct node **list)

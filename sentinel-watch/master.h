@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "sentinel-watch/asker.h"
+#include "sentinel-watch/canary.h"
 #include "sentinel-watch/doors.h"
 #include "sentinel-watch/follower.h"
 #include "sentinel-watch/journal.h"
@@ -37,9 +38,9 @@ struct master_memory {
     struct master_stats stats;
 };
 
-/* The configuration outlives the master. `before`: of its predecessor, NULL: there was none. */
+/* The configuration and the watcher's name outlive the master. `before`: of its predecessor, NULL: there was none. */
 struct master *master_new(struct link_world *world, const struct config_sentinel *config,
-                          struct doors *doors, struct journal *journal,
+                          struct doors *doors, struct journal *journal, const char *watcher,
                           const struct master_memory *before);
 void master_free(struct master *master);
 
@@ -59,6 +60,9 @@ void master_outdated(struct master *master, uint64_t generation, uint64_t epoch)
 /* Its sentinels. */
 size_t master_sentinel_count(const struct master *master);
 struct sentinel *master_sentinel(const struct master *master, size_t i);
+
+/* What was measured; false: the canary is off. */
+bool master_canary(const struct master *master, struct canary_info *out);
 
 /* Its Redis nodes, as the sentinels tell of them. */
 enum { NODES_MAX = 64 };

@@ -67,7 +67,7 @@ static void make_masters(struct service *service, struct master **before, size_t
             if (strcmp(master_name(before[k]), config->sentinels[i].opt.master) == 0)
                 master_remember(before[k], &memory);
         list[i] = master_new(&service->world, &config->sentinels[i], service->doors,
-                             service->journal, &memory);
+                             service->journal, service->watcher, &memory);
     }
     for (size_t k = 0; k < count; k++)
         master_free(before[k]);
@@ -80,8 +80,8 @@ static void make_masters(struct service *service, struct master **before, size_t
 static bool is_busy(const struct service *service)
 {
     for (size_t i = 0; i < service->master_count; i++) {
-        enum follower_state state = master_follower(service->masters[i])->state;
-        if (state == FOLLOWER_HOLD || state == FOLLOWER_PROBE || state == FOLLOWER_SWITCH)
+        const struct follower *f = master_follower(service->masters[i]);
+        if (f->held || f->state == FOLLOWER_SWITCH)
             return true;
     }
     return false;

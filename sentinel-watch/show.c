@@ -158,6 +158,27 @@ void show_nodes(const struct service *service, struct text *out)
     }
 }
 
+void show_canary(const struct service *service, struct text *out)
+{
+    for (size_t i = 0; i < service->master_count; i++) {
+        struct canary_info info;
+        const char *name = master_name(service->masters[i]);
+        if (!master_canary(service->masters[i], &info)) {
+            text_addf(out, "%s off\n", name);
+            continue;
+        }
+        text_addf(out, "%s published=%" PRIu64 " heard=%" PRIu64 " refused=%" PRIu64, name,
+                  info.published, info.heard, info.refused);
+        text_addf(out,
+                  " subscribers=%" PRId64 " expected=%" PRId64 " at_former=%" PRId64
+                  " window_ms=%" PRId64 " converged_ms=%" PRId64,
+                  info.subscribers, info.expected_subscribers, info.former_subscribers,
+                  info.window_ms, info.converged_ms);
+        add_quoted(out, "trouble", info.trouble);
+        text_add(out, SPAN("\n"));
+    }
+}
+
 /* ---- health ---- */
 
 bool show_health(const struct service *service, struct text *why)

@@ -10,6 +10,8 @@ void show_masters(const struct service *service, struct text *out);   /* a line 
 void show_sentinels(const struct service *service, struct text *out); /* a line per sentinel */
 void show_nodes(const struct service *service, struct text *out);     /* a line per Redis node */
 
+void show_canary(const struct service *service, struct text *out); /* a line per master */
+
 /* One JSON object about a master: what a server needs that starts in the middle, and how sure we
  * are. */
 void show_master_json(const struct service *service, const struct master *master, struct text *out);

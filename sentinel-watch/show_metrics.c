@@ -154,6 +154,58 @@ static void add_sentinels(const struct service *service, struct text *out)
     }
 }
 
+typedef int64_t canary_value_fn(const struct canary_info *info);
+static int64_t canary_published(const struct canary_info *info)
+{
+    return (int64_t)info->published;
+}
+static int64_t canary_heard(const struct canary_info *info)
+{
+    return (int64_t)info->heard;
+}
+static int64_t canary_refused(const struct canary_info *info)
+{
+    return (int64_t)info->refused;
+}
+static int64_t canary_subscribers(const struct canary_info *info)
+{
+    return info->subscribers;
+}
+static int64_t canary_former(const struct canary_info *info)
+{
+    return info->former_subscribers;
+}
+
+static const struct {
+    const char *name, *type, *help;
+    canary_value_fn *value;
+} per_canary[] = {
+    {"canary_published_total", "counter", "canary messages that the master took", canary_published},
+    {"canary_heard_total", "counter", "canary messages that came back", canary_heard},
+    {"canary_refused_total", "counter", "canary messages that were refused", canary_refused},
+    {"subscribers", "gauge", "servers that are subscribed at the master", canary_subscribers},
+    {"former_subscribers", "gauge", "servers that are still at the former master", canary_former},
+};
+
+/* Values that are not known are left out. */
+static void add_canaries(const struct service *service, struct text *out)
+{
+    struct canary_info info;
+    for (size_t row = 0; row < array_len(per_canary); row++) {
+        add_head(out, per_canary[row].name, per_canary[row].type, per_canary[row].help);
+        for (size_t i = 0; i < service->master_count; i++)
+            if (master_canary(service->masters[i], &info) && per_canary[row].value(&info) >= 0)
+                text_addf(out, "limpet_sentinel_%s{master=\"%s\"} %" PRId64 "\n",
+                          per_canary[row].name, master_name(service->masters[i]),
+                          per_canary[row].value(&info));
+    }
+    add_head(out, "loss_window_seconds", "gauge", "without a canary message, in the last failover");
+    for (size_t i = 0; i < service->master_count; i++)
+        if (master_canary(service->masters[i], &info) && info.window_ms >= 0)
+            text_addf(out, "limpet_sentinel_loss_window_seconds{master=\"%s\"} %g\n",
+                      master_name(service->masters[i]), (double)info.window_ms / 1000.0);
+}
+
 static void add_times(const char *master, const char *name, const struct times *times,
                       struct text *out)
 {
@@ -190,5 +242,6 @@ void show_metrics(const struct service *service, struct text *out)
     for (size_t i = 0; i < service->master_count; i++)
         add_times(master_name(service->masters[i]), "told_seconds",
                   &master_stats(service->masters[i])->to_told, out);
+    add_canaries(service, out);
     doors_metrics(service->doors, out);
 }

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import fs from 'node:fs';
 import {front, ok, recorder} from '../http/lib.mjs';
-import {RawConn, ask, atEnd, eventually, fastHealth, freePort, once, startRawServer, tempDir, track} from './harness/index.mjs';
+import {Authority, RawConn, ask, atEnd, eventually, fastHealth, freePort, listenTls, localNames, once, openTls, startRawServer, tempDir, track} from './harness/index.mjs';
 
 async function haproxy(t, port, text) {
   const file = `${tempDir(t)}/haproxy.cfg`;
@@ -97,4 +97,21 @@ once('a body, an early close, a retry: the header comes once per connection', {l
   assert.equal((await ask(limpet.port(), 'POST', '/', {body: 'body'})).status, 200);
   for (const text of seen) assert.match(text, /^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\n(GET|POST) \/ HTTP\/1\.1\r\n(?!.*PROXY)/s);
   assert.match(seen.at(-1), /\r\nConnection: close\r\n/);
+});
+
+once('the header comes before TLS towards the server, and tells of TLS towards the client', {limpetOnly: true}, async t => {
+  const authority = new Authority(t);
+  const shown = authority.make(localNames);
+  const pem = `${tempDir(t)}/both.pem`;
+  fs.writeFileSync(pem, fs.readFileSync(shown.cert, 'latin1') + fs.readFileSync(shown.key, 'latin1'));
+  const port = await freePort();
+  await haproxy(t, port, `frontend f\n  mode http\n  bind 127.0.0.1:${port} accept-proxy ssl crt ${pem}\n` +
+    '  http-request return status 200 content-type text/plain lf-string "%[src] %[fc_pp_authority] %[ssl_fc]"\n');
+  const limpet = await front(t, {name: 'app1', address: `127.0.0.1:${port}`}, {
+    frontends: {main: {listen: listenTls([shown]), backend: 'app'}},
+    backend: {send_proxy: 'v2', tls: {ca: authority.pem, sni: 'localhost'}, health: {...fastHealth, http: {path: '/'}}}});
+  const conn = await openTls(t, limpet.port(), {ca: authority.ca});
+  assert.equal((await conn.ask('GET', '/', {headers: {Host: 'a'}})).text, '127.0.0.1 localhost 1');
+  conn.close();
+  assert.equal(limpet.lines(/down/).length, 0, 'its checks pass');
 });

@@ -134,6 +134,17 @@ export async function startSentinels(t, {name = 'mymaster', replicas = 2, sentin
   return {
     name, master, replicas: others, servers, sentinels: watchers,
     addresses: watchers.map(sentinel => sentinel.address),
+    /* A planned failover, by the first sentinel; resolves to the port of the new master. */
+    failover: async () => {
+      const where = async () => Number((await watchers[0].command('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name))[1]);
+      const before = await where();
+      const start = async () => (await watchers[0].command('SENTINEL', 'FAILOVER', name)) === 'OK';
+      await eventually('the sentinel starts a failover', start, {within: 20000, every: 100});
+      return eventually('the sentinel says that the master has moved', async () => {
+        const now = await where();
+        return now !== before && now;
+      }, {within: 20000});
+    },
     /* Who says that it is the master, other than these. */
     newMaster: (...not) => eventually('another server is the master', async () => {
       for (const server of servers.filter(each => !not.includes(each) && alive(each.child)))

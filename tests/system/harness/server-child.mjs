@@ -17,7 +17,9 @@
  *   /big?bytes=N, /slow?ms=N.
  */
 import {once} from 'node:events';
+import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import {createRequire} from 'node:module';
 import net from 'node:net';
 
@@ -57,7 +59,13 @@ function plain(req, res) {
   res.end('no such page');
 }
 
-const server = http.createServer();
+// options.tls: {cert, key, ca, requestCert}, paths of files; what is ca also asks for a client's certificate.
+const secrets = options.tls && Object.fromEntries(Object.entries(options.tls).map(([name, value]) => [name, typeof value === 'string' ? fs.readFileSync(value) : value]));
+const server = secrets ? https.createServer(secrets) : http.createServer();
+if (secrets) server.on('secureConnection', socket => {
+  stats.handshakes = (stats.handshakes ?? 0) + 1;
+  if (socket.isSessionReused()) stats.resumed = (stats.resumed ?? 0) + 1;
+});
 const own = `${options.path ?? '/socket.io'}/`;
 // 1.x and newer take over the requests under their path and leave the rest to earlier listeners.
 server.on('request', (req, res) => {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Real Socket.IO servers, one child process each; see server-child.mjs for what they do. */
+/* Real Socket.IO servers, one child process each; see server-child.mjs (or options.program) for what they do. */
 import {fork} from 'node:child_process';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {alive, atEnd, exited, track} from './processes.mjs';
 import {inTime} from './timing.mjs';
 
-const program = path.join(path.dirname(fileURLToPath(import.meta.url)), 'server-child.mjs');
+const here = path.dirname(fileURLToPath(import.meta.url));
 
 export class Server {
   constructor(options) {
@@ -18,7 +18,7 @@ export class Server {
   }
 
   async start() {
-    const child = track(fork(program, [JSON.stringify(this.options)], {stdio: ['ignore', 'inherit', 'pipe', 'ipc']}));
+    const child = track(fork(path.join(here, this.options.program ?? 'server-child.mjs'), [JSON.stringify(this.options)], {stdio: ['ignore', 'inherit', 'pipe', 'ipc']}));
     this.child = child;
     let words = '';
     child.stderr.on('data', text => {

@@ -107,6 +107,17 @@ export class Receiver {
     return eventually(`the signal ${phase} came`, () => this.signals.find(signal => signal.valid && signal.phase === phase && (!epoch || signal.epoch >= epoch)), {within: 20000});
   }
 
+  /* As a process that is started again: it knows nothing, and is led to the master anew. */
+  async restart(watch, name) {
+    const gone = () => watch.lines(new RegExp(`is gone: server=\\S+/${name}$`)).length;
+    const before = gone();
+    await this.close();
+    await eventually('it is seen that the server is gone', () => gone() > before);
+    this.signals.length = 0;
+    await this.listen(this.port);
+    await this.got('pub');
+  }
+
   async close() {
     this.server.closeAllConnections();
     await new Promise(resolve => this.server.close(resolve));

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways that need no code in a server: a program, a channel on the new master, files, a signal.
+import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import Redis from 'ioredis';
+import {atEnd, eventually, exited, once, startSentinels, startWatch, tempDir, track, watchConfig} from './harness/index.mjs';
+
+once('hooks of a failover', async t => {
+  const set = await startSentinels(t);
+  const dir = tempDir(t);
+  const at = name => path.join(dir, name);
+  const read = name => fs.existsSync(at(name)) ? fs.readFileSync(at(name), 'utf8') : '';
+  fs.writeFileSync(at('hook'), `#!/bin/sh\ncd ${dir}\n{ echo "$LIMPET_PHASE $LIMPET_MASTER $LIMPET_NEW_PORT $1"; cat; } >>ran\n`, {mode: 0o700});
+  // A process that, told by SIGUSR2, notes what the file says at that moment.
+  const told = track(spawn('/bin/sh', ['-c', `trap 'cat event.addr >told; exit' USR2; echo $$ >pid; while :; do sleep 0.05; done`], {cwd: dir}));
+  await eventually('the process runs', () => read('pid'));
+  const heard = [];
+  const listeners = set.servers.map(server => new Redis({port: server.port, maxRetriesPerRequest: null}));
+  for (const [i, listener] of listeners.entries()) {
+    listener.on('error', () => {});
+    atEnd(t, () => listener.disconnect());
+    listener.on('message', (channel, text) => heard.push({port: set.servers[i].port, channel, ...JSON.parse(text)}));
+    await listener.subscribe('failovers');
+  }
+  await startWatch(t, watchConfig(set, [], {
+    exec: [at('hook'), 'an argument; $(touch pwned)'], publish: 'failovers', file: at('event'), signal: {pid_file: at('pid')},
+  }));
+  // Known from the start, without a failover: the files say it, nobody is woken.
+  await eventually('the files are there', () => read('event.addr') === `${set.master.address}\n` && JSON.parse(read('event')).phase === 'calm');
+  assert.equal(read('ran'), '');
+
+  set.master.signal('SIGKILL');
+  const master = await set.newMaster(set.master);
+  await eventually('the files say so', () => read('event.addr') === `${master.address}\n`, {within: 20000});
+  await exited(told);
+  assert.equal(read('told'), `${master.address}\n`);
+  await eventually('the program has run for each phase', () => read('ran').match(/^\w+ mymaster \d+ /mg)?.length === 3);
+  const ran = read('ran').trim().split('\n');
+  assert.deepEqual(ran.filter((_, i) => i % 2 === 0), [
+    `hold mymaster 0 an argument; $(touch pwned)`, `sub mymaster ${master.port} an argument; $(touch pwned)`,
+    `pub mymaster ${master.port} an argument; $(touch pwned)`]);
+  const events = ran.filter((_, i) => i % 2 === 1).map(line => JSON.parse(line));
+  assert.deepEqual(events.map(event => event.phase), ['hold', 'sub', 'pub']);
+  assert.equal(events[2].new.port, master.port);
+  assert.ok(!fs.existsSync(at('pwned')));
+  await eventually('it was published', () => heard.some(event => event.phase === 'pub' && event.new.port === master.port && event.channel === 'failovers'), {within: 20000});
+  assert.deepEqual(fs.readdirSync(dir).filter(name => name.includes('tmp')), []);
+});
