@@ -210,6 +210,7 @@ static void count_reason(struct flow *flow, enum end_reason reason)
         return;
     case END_DONE:
     case END_HANDSHAKE_TIMEOUT:
+    case END_PROXY_TIMEOUT:
     case END_CLIENT_IDLE:
     case END_NO_ROUTE:
     case END_REDIRECTED:

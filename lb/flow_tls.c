@@ -96,7 +96,7 @@ bool flow_wants_https(const struct exchange *x)
 {
     const struct flow *flow = x->flow;
     const struct head *head = &flow->worker->head;
-    if (!x->frontend->config->opt.https_redirect || flow->client.tls)
+    if (!x->frontend->config->opt.https_redirect || flow_came_with_tls(flow))
         return false;
     struct addr peer;
     peer_to_addr(&flow->peer, &peer);

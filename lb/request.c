@@ -223,7 +223,12 @@ static void request_connect(struct exchange *x)
     if (!x->queued_us)
         x->queued_us = now_us;
     x->tries++;
-    x->up = upstream_lend(flow->worker, x->server, x->fresh, &exchange_server_owner, x);
+    bool alone = x->backend->config->opt.send_proxy != SEND_PROXY_OFF;
+    x->up = upstream_lend(flow->worker, x->server, x->fresh || alone, &exchange_server_owner, x);
+    if (x->up && alone && !exchange_introduce(x)) {
+        flow_end(flow, END_NO_MEMORY);
+        return;
+    }
     if (!x->up) {
         int error = errno;
         if (error == ECONNREFUSED || error == ENOENT)

@@ -42,13 +42,20 @@ static struct span certificate_lines(const struct exchange *x, char out[static C
     return span_of(out, (size_t)n);
 }
 
+static struct span proxied_port(const struct flow *flow, char out[static 8])
+{
+    struct addr local;
+    flow_local_addr(flow, &local);
+    return span_of(out, (size_t)snprintf(out, 8, "%u", (unsigned)addr_port(&local)));
+}
+
 /* Writes the head into the server connection's out buffer. */
 static bool write_head(struct exchange *x)
 {
     struct worker *worker = x->flow->worker;
     struct conn *up = &x->up->conn;
     const char *base = exchange_text(x).ptr;
-    char ip[ADDR_TEXT_MAX], id[17], certificate[CERTIFICATE_ROOM];
+    char ip[ADDR_TEXT_MAX], id[17], port[8], certificate[CERTIFICATE_ROOM];
     struct addr peer;
     peer_to_addr(&x->flow->peer, &peer);
     addr_format_host(&peer, ip);
@@ -56,13 +63,14 @@ static bool write_head(struct exchange *x)
     struct request_edit edit = {
         .client_ip = span_str(ip),
         .trust_forwarded = client_trusted(x->frontend, &peer),
-        .scheme = x->flow->client.tls ? SPAN("https") : SPAN("http"),
-        .port = span_str(x->flow->listener->port),
+        .scheme = flow_came_with_tls(x->flow) ? SPAN("https") : SPAN("http"),
+        .port = x->flow->proxied ? proxied_port(x->flow, port) : span_str(x->flow->listener->port),
         .request_id = span_of(id, 16),
         .default_host = default_host(x),
         .client_certificate = certificate_lines(x, certificate),
         .drop_accept_encoding = x->handshake && (x->polling || x->legacy),
         .upgrade = x->upgrade,
+        .close = x->up->introduced,
         .framing = x->request.framing,
         .content_length = x->request.done && x->request.framing == FRAMING_LENGTH
                               ? x->body_bytes
