@@ -12,7 +12,8 @@
  *   SUB      all subscribed, or the deadline → PUB               hold, sub
  *   PUB      never (a newer failover comes; it is called over    hold, sub, pub; then fence
  *            when all publish there, or the deadline has passed)
- *   CANCEL   all cancelled, or hold.max (they let go themselves) cancel, if it was asked to hold
+ *   CANCEL   all cancelled; or the deadline and hold.max, when   cancel, if it was asked to hold
+ *            they have let go by themselves
  *
  * Why `sub` waits for all to hold: who has moved to the new master hears nothing that is still
  * published at the old one, which may well be alive (a manual failover).
@@ -45,6 +46,11 @@ static int order_of(uint64_t generation, uint64_t epoch, const struct failover *
     if (generation != than->generation)
         return generation < than->generation ? -1 : 1;
     return epoch < than->epoch ? -1 : epoch > than->epoch;
+}
+
+static int64_t at_least(int64_t value, int64_t least)
+{
+    return value > least ? value : least;
 }
 
 static int failover_order(const struct failover *a, const struct failover *b)
@@ -182,9 +188,10 @@ void barrier_switch(struct barrier *barrier, const struct failover *failover, in
     barrier_run(barrier, now_ms);
 }
 
-static void call_off(struct barrier *barrier)
+static void call_off(struct barrier *barrier, int64_t now_ms)
 {
     barrier->serial++;
+    barrier->cancel_ms = now_ms;
     list_each(link, &barrier->nodes)
     {
         struct barrier_node *node = node_of(link);
@@ -200,7 +207,7 @@ void barrier_cancel(struct barrier *barrier, const struct failover *failover, in
     if (barrier->stage != PHASE_HOLD || barrier->decided)
         return;
     snprintf(barrier->now.reason, sizeof(barrier->now.reason), "%s", failover->reason);
-    call_off(barrier);
+    call_off(barrier, now_ms);
     barrier_run(barrier, now_ms);
 }
 
@@ -310,7 +317,7 @@ static bool step(struct barrier *barrier, int64_t now_ms, int64_t *until)
             if (now_ms < *until)
                 return false;
             snprintf(barrier->now.reason, sizeof(barrier->now.reason), "hold.max has passed");
-            call_off(barrier);
+            call_off(barrier, now_ms);
             return true;
         }
         *until = barrier->decided_ms + times->deadline_ms / 2;
@@ -325,7 +332,8 @@ static bool step(struct barrier *barrier, int64_t now_ms, int64_t *until)
         release(barrier, now_ms);
         return true;
     case PHASE_CANCEL:
-        *until = barrier->held_ms + times->hold_max_ms;
+        *until = at_least(barrier->held_ms + times->hold_max_ms,
+                          barrier->cancel_ms + times->deadline_ms);
         if (now_ms < *until && !all_have_cancelled(barrier))
             return false;
         end_cancel(barrier, now_ms);
@@ -361,11 +369,6 @@ int64_t barrier_run(struct barrier *barrier, int64_t now_ms)
 }
 
 /* ---- orders and answers -------------------------------------------------------------------- */
-
-static int64_t at_least(int64_t value, int64_t least)
-{
-    return value > least ? value : least;
-}
 
 bool barrier_order(struct barrier *barrier, struct barrier_node *node, int64_t now_ms,
                    struct order *out)

@@ -80,6 +80,7 @@ struct barrier {
     int64_t held_ms;    /* when stage HOLD began */
     int64_t decided_ms; /* when it was decided */
     int64_t pub_ms;     /* when stage PUB began */
+    int64_t cancel_ms;  /* and CANCEL */
 };
 
 /* Something to send. Valid until the next call of a barrier function. */

@@ -573,8 +573,14 @@ void follower_outdated(struct follower *f, uint64_t generation, uint64_t epoch, 
     enum { GENERATION_MAX = 1000000 }; // What a server answers is not signed.
     if (generation < f->generation || generation > GENERATION_MAX)
         return;
-    if (generation > f->generation)
+    bool raised = generation > f->generation;
+    if (raised)
         f->generation = generation;
+    if (raised && f->told && !f->held && f->state != FOLLOWER_SWITCH && epoch <= f->epoch) {
+        describe(f, f->epoch, &f->place, f->roles[ASK_CURRENT].run_id,
+                 "servers know a newer generation");
+        f->owner->baseline(f->ctx, &f->failover);
+    }
     if (epoch > f->epoch) {
         f->rival = true;
         f->rival_epoch = epoch;

@@ -425,7 +425,14 @@ static void a_hold_ends_by_itself(void **state)
     none_is_asked();
     now_ms++;
     barrier_run(&barrier, now_ms);
-    assert_string_equal(told, "hold cancel calm"); // All have let go by themselves.
+    pass(0, PHASE_CANCEL);
+    pass(1, PHASE_CANCEL);
+    assert_int_equal(ask(2), PHASE_CANCEL); // and never answers
+    assert_int_equal(barrier_run(&barrier, now_ms), now_ms + DEADLINE);
+    now_ms += DEADLINE;
+    barrier_run(&barrier, now_ms);
+    assert_string_equal(told, "hold cancel calm"); // It has let go by itself.
+    answer_with(2, OUTCOME_AGAIN, NULL);
     none_is_asked();
     say_hold(6);
     pass_all(PHASE_HOLD);
