@@ -210,8 +210,10 @@ static void count_reason(struct flow *flow, enum end_reason reason)
         return;
     case END_DONE:
     case END_HANDSHAKE_TIMEOUT:
+    case END_PROXY_TIMEOUT:
     case END_CLIENT_IDLE:
     case END_NO_ROUTE:
+    case END_REDIRECTED:
     case END_DEAD_OWNER:
     case END_NO_SERVER:
     case END_QUEUE_TIMEOUT:

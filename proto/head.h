@@ -64,6 +64,7 @@ enum header_id {
     HEADER_ACCESS_CONTROL_REQUEST_METHOD,
     HEADER_SERVER,
     HEADER_DATE,
+    HEADER_STRICT_TRANSPORT_SECURITY,
     HEADER_IDS,
 };
 enum header_id header_lookup(struct span name); /* case-insensitive */

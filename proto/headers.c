@@ -225,13 +225,23 @@ static void put_request_framing(struct writer *w, const struct request_edit *edi
     }
 }
 
-static bool keeps_request_field(const struct field *field, const struct request_edit *edit)
+/* What only we, or a proxy that we trust, may say about a client's certificate. */
+static bool claims_certificate(const struct field *field, const char *base)
+{
+    static const struct span prefix = {"x-ssl-client-", 13};
+    return field->id == HEADER_OTHER && span_starts_nocase(slice_of(base, field->name), prefix);
+}
+
+static bool keeps_request_field(const struct field *field, const char *base,
+                                const struct request_edit *edit)
 {
     uint64_t bit = BIT(field->id);
     if (field->hop_by_hop || field->underscore || (bit & request_own_ids) != 0)
         return false;
     if ((bit & forwarded_ids) != 0)
         return edit->trust_forwarded;
+    if (claims_certificate(field, base))
+        return edit->trust_forwarded && edit->client_certificate.len == 0;
     return field->id != HEADER_ACCEPT_ENCODING || !edit->drop_accept_encoding;
 }
 
@@ -242,7 +252,7 @@ size_t headers_write_request(const struct head *head, const char *base,
     put_request_line(&w, head, base, edit);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
-        if (!keeps_request_field(field, edit))
+        if (!keeps_request_field(field, base, edit))
             continue;
         if (field->id == HEADER_COOKIE)
             put_cookie(&w, base, field, &edit->cookie);
@@ -250,6 +260,7 @@ size_t headers_write_request(const struct head *head, const char *base,
             put_field(&w, base, field);
     }
     put_forwarded(&w, head, base, edit);
+    put(&w, edit->client_certificate);
     if (edit->upgrade)
         put(&w, SPAN("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     else if (edit->close)
@@ -334,6 +345,8 @@ size_t headers_write_response(const struct head *head, const char *base,
         else
             put_field(&w, base, field);
     }
+    if (head->first[HEADER_STRICT_TRANSPORT_SECURITY] == 0)
+        put_line_unless_empty(&w, SPAN("Strict-Transport-Security: "), edit->hsts);
     put_line_unless_empty(&w, SPAN("Set-Cookie: "), edit->add_set_cookie);
     put_response_connection(&w, edit);
     put_response_framing(&w, edit);
