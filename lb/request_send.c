@@ -55,11 +55,11 @@ static bool write_head(struct exchange *x)
     struct worker *worker = x->flow->worker;
     struct conn *up = &x->up->conn;
     const char *base = exchange_text(x).ptr;
-    char ip[ADDR_TEXT_MAX], id[17], port[8], certificate[CERTIFICATE_ROOM];
+    char ip[ADDR_TEXT_MAX], id[16], port[8], certificate[CERTIFICATE_ROOM];
     struct addr peer;
     peer_to_addr(&x->flow->peer, &peer);
     addr_format_host(&peer, ip);
-    snprintf(id, sizeof id, "%016llx", (unsigned long long)x->id);
+    span_write_hex(x->id, id);
     struct request_edit edit = {
         .client_ip = span_str(ip),
         .trust_forwarded = client_trusted(x->frontend, &peer),

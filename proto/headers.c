@@ -49,9 +49,12 @@ static void put(struct writer *w, struct span s)
 /* `name` ends with ": " already. */
 static void put_line(struct writer *w, struct span name, struct span value)
 {
-    put(w, name);
-    put(w, value);
-    put(w, SPAN("\r\n"));
+    if (!has_room(w, name.len + value.len + 2))
+        return;
+    memcpy(w->at, name.ptr, name.len);
+    memcpy(w->at + name.len, value.ptr, value.len);
+    memcpy(w->at + name.len + value.len, "\r\n", 2);
+    w->at += name.len + value.len + 2;
 }
 
 static void put_line_unless_empty(struct writer *w, struct span name, struct span value)
@@ -76,22 +79,22 @@ static void put_field(struct writer *w, const char *base, const struct field *fi
     w->at += len;
 }
 
-static void put_number(struct writer *w, uint64_t n)
+enum { DIGITS_MAX = 20 };
+
+static struct span digits_of(uint64_t n, char digits[static DIGITS_MAX])
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    size_t at = DIGITS_MAX;
     do {
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
     } while (n > 0);
-    put(w, span_of(digits + at, sizeof(digits) - at));
+    return span_of(digits + at, DIGITS_MAX - at);
 }
 
 static void put_content_length(struct writer *w, uint64_t n)
 {
-    put(w, SPAN("Content-Length: "));
-    put_number(w, n);
-    put(w, SPAN("\r\n"));
+    char digits[DIGITS_MAX];
+    put_line(w, SPAN("Content-Length: "), digits_of(n, digits));
 }
 
 /* ---- requests ---- */
@@ -274,11 +277,10 @@ size_t headers_write_request(const struct head *head, const char *base,
 
 static void put_status_line(struct writer *w, const struct head *head, const char *base)
 {
+    char digits[DIGITS_MAX];
     put(w, SPAN("HTTP/1.1 "));
-    put_number(w, head->status);
-    put(w, SPAN(" "));
-    put(w, slice_of(base, head->reason));
-    put(w, SPAN("\r\n"));
+    put(w, digits_of(head->status, digits));
+    put_line(w, SPAN(" "), slice_of(base, head->reason));
 }
 
 static void put_set_cookie(struct writer *w, const char *base, const struct field *field,
