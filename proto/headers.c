@@ -94,6 +94,23 @@ static void put_content_length(struct writer *w, uint64_t n)
     put(w, SPAN("\r\n"));
 }
 
+static bool is_dropped(const struct header_edit *edit, const char *base, const struct field *field)
+{
+    for (size_t i = 0; edit && i < edit->drop_count; i++) {
+        if (span_eq_nocase(slice_of(base, field->name), edit->drop[i]))
+            return true;
+    }
+    return false;
+}
+
+static void put_set(struct writer *w, const struct header_edit *edit)
+{
+    for (size_t i = 0; edit && i < edit->set_count; i++) {
+        put(w, edit->set[i].name);
+        put_line(w, SPAN(": "), edit->set[i].value);
+    }
+}
+
 /* ---- requests ---- */
 
 /* Written by us, from what was decided. */
@@ -242,13 +259,14 @@ size_t headers_write_request(const struct head *head, const char *base,
     put_request_line(&w, head, base, edit);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
-        if (!keeps_request_field(field, edit))
+        if (!keeps_request_field(field, edit) || is_dropped(edit->fields, base, field))
             continue;
         if (field->id == HEADER_COOKIE)
             put_cookie(&w, base, field, &edit->cookie);
         else
             put_field(&w, base, field);
     }
+    put_set(&w, edit->fields);
     put_forwarded(&w, head, base, edit);
     if (edit->upgrade)
         put(&w, SPAN("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
@@ -327,13 +345,15 @@ size_t headers_write_response(const struct head *head, const char *base,
     put_status_line(&w, head, base);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
-        if (field->hop_by_hop || field->id == HEADER_CONTENT_LENGTH)
+        if (field->hop_by_hop || field->id == HEADER_CONTENT_LENGTH ||
+            is_dropped(edit->fields, base, field))
             continue;
         if (field->id == HEADER_SET_COOKIE)
             put_set_cookie(&w, base, field, &edit->set_cookie);
         else
             put_field(&w, base, field);
     }
+    put_set(&w, edit->fields);
     put_line_unless_empty(&w, SPAN("Set-Cookie: "), edit->add_set_cookie);
     put_response_connection(&w, edit);
     put_response_framing(&w, edit);
