@@ -40,7 +40,8 @@ static bool is_own(struct span name)
         if (span_eq_nocase(name, span_str(own_fields[i])))
             return true;
     }
-    return span_starts_nocase(name, SPAN("Sec-WebSocket-"));
+    return span_starts_nocase(name, SPAN("Sec-WebSocket-")) ||
+           span_starts_nocase(name, SPAN("X-SSL-Client-"));
 }
 
 static void check_field_name(const struct object *object, const char *option, const char *text,

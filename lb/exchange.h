@@ -254,6 +254,12 @@ bool exchange_introduce(struct exchange *x);
 void flow_secure(struct flow *flow); /* a new flow: TLS comes first */
 void flow_handshake_done(struct flow *flow);
 void flow_handshake_failed(struct flow *flow);
+/* The request (in worker->head) has to come again by https. */
+bool flow_wants_https(const struct exchange *x);
+enum { FLOW_LOCATION_MAX = 320 };
+struct reply;
+void flow_https_location(const struct exchange *x, struct reply *reply,
+                         char text[static FLOW_LOCATION_MAX]);
 
 /* ---- exchange.c ---- */
 struct exchange *exchange_new(struct flow *flow);              /* NULL: no memory */

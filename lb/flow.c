@@ -250,6 +250,9 @@ static size_t write_reply(struct exchange *x, uint16_t status, const char *phras
         .keep_alive_10 = keep && x->minor_0,
         .to_head = x->method == METHOD_HEAD,
     };
+    char location[FLOW_LOCATION_MAX];
+    if (status == 308)
+        flow_https_location(x, &reply, location);
     return reply_write(&reply, out, size);
 }
 
@@ -282,15 +285,15 @@ static size_t write_engineio(struct exchange *x, enum end_reason reason, bool ke
 static bool flow_answer(struct flow *flow, enum end_reason reason, uint16_t status,
                         const char *phrase, bool keep)
 {
-    enum { ROOM = 4096 };
     struct exchange *x = flow->exchange;
     struct conn *client = &flow->client;
-    if (!conn_open(client) || !buf_reserve(client->shelf, &client->out, ROOM))
+    size_t room = 4096 + (reason == END_REDIRECTED ? x->head_bytes : 0);
+    if (!conn_open(client) || !buf_reserve(client->shelf, &client->out, room))
         return false;
     char *out = client->out.data + client->out.end;
     bool engineio = reason == END_DEAD_OWNER || reason == END_KICKED;
-    size_t n = engineio ? write_engineio(x, reason, keep, out, ROOM)
-                        : write_reply(x, status, phrase, keep, out, ROOM);
+    size_t n = engineio ? write_engineio(x, reason, keep, out, room)
+                        : write_reply(x, status, phrase, keep, out, room);
     client->out.end += (uint32_t)n;
     x->status = reason == END_DEAD_OWNER && x->legacy && !x->upgrade ? 200 : status;
     x->answered = true;

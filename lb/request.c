@@ -177,6 +177,14 @@ static bool request_admit(struct exchange *x)
     const char *base = exchange_text(x).ptr;
     struct span path = head->target_is_root ? SPAN("/") : slice_of(base, head->path);
     const struct config *config = x->edition->snapshot->config;
+    if (flow_wants_https(x)) {
+        flow_count(flow, COUNTER_REQUESTS, 1);
+        if (head->host.len > 0)
+            flow_end(flow, END_REDIRECTED);
+        else
+            flow_end_status(flow, END_REQUEST_BAD, 400, "without a Host there is no https address");
+        return false;
+    }
     ptrdiff_t index = config->sentinel_count > 0 && route_is_signal(config, path)
                           ? -1
                           : route_find(x->frontend->routes, slice_of(base, head->host), path,

@@ -49,9 +49,12 @@ static void put(struct writer *w, struct span s)
 /* `name` ends with ": " already. */
 static void put_line(struct writer *w, struct span name, struct span value)
 {
-    put(w, name);
-    put(w, value);
-    put(w, SPAN("\r\n"));
+    if (!has_room(w, name.len + value.len + 2))
+        return;
+    memcpy(w->at, name.ptr, name.len);
+    memcpy(w->at + name.len, value.ptr, value.len);
+    memcpy(w->at + name.len + value.len, "\r\n", 2);
+    w->at += name.len + value.len + 2;
 }
 
 static void put_line_unless_empty(struct writer *w, struct span name, struct span value)
@@ -76,28 +79,28 @@ static void put_field(struct writer *w, const char *base, const struct field *fi
     w->at += len;
 }
 
-static void put_number(struct writer *w, uint64_t n)
+enum { DIGITS_MAX = 20 };
+
+static struct span digits_of(uint64_t n, char digits[static DIGITS_MAX])
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    size_t at = DIGITS_MAX;
     do {
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
     } while (n > 0);
-    put(w, span_of(digits + at, sizeof(digits) - at));
+    return span_of(digits + at, DIGITS_MAX - at);
 }
 
 static void put_content_length(struct writer *w, uint64_t n)
 {
-    put(w, SPAN("Content-Length: "));
-    put_number(w, n);
-    put(w, SPAN("\r\n"));
+    char digits[DIGITS_MAX];
+    put_line(w, SPAN("Content-Length: "), digits_of(n, digits));
 }
 
-static bool is_dropped(const struct header_edit *edit, const char *base, const struct field *field)
+static bool is_dropped(const struct header_edit *edit, struct span name)
 {
     for (size_t i = 0; edit && i < edit->drop_count; i++) {
-        if (span_eq_nocase(slice_of(base, field->name), edit->drop[i]))
+        if (span_eq_nocase(name, edit->drop[i]))
             return true;
     }
     return false;
@@ -242,13 +245,23 @@ static void put_request_framing(struct writer *w, const struct request_edit *edi
     }
 }
 
-static bool keeps_request_field(const struct field *field, const struct request_edit *edit)
+/* What only we, or a proxy that we trust, may say about a client's certificate. */
+static bool claims_certificate(const struct field *field, const char *base)
+{
+    static const struct span prefix = {"x-ssl-client-", 13};
+    return field->id == HEADER_OTHER && span_starts_nocase(slice_of(base, field->name), prefix);
+}
+
+static bool keeps_request_field(const struct field *field, const char *base,
+                                const struct request_edit *edit)
 {
     uint64_t bit = BIT(field->id);
     if (field->hop_by_hop || field->underscore || (bit & request_own_ids) != 0)
         return false;
     if ((bit & forwarded_ids) != 0)
         return edit->trust_forwarded;
+    if (claims_certificate(field, base))
+        return edit->trust_forwarded && edit->client_certificate.len == 0;
     return field->id != HEADER_ACCEPT_ENCODING || !edit->drop_accept_encoding;
 }
 
@@ -259,7 +272,8 @@ size_t headers_write_request(const struct head *head, const char *base,
     put_request_line(&w, head, base, edit);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
-        if (!keeps_request_field(field, edit) || is_dropped(edit->fields, base, field))
+        if (!keeps_request_field(field, base, edit) ||
+            is_dropped(edit->fields, slice_of(base, field->name)))
             continue;
         if (field->id == HEADER_COOKIE)
             put_cookie(&w, base, field, &edit->cookie);
@@ -268,6 +282,7 @@ size_t headers_write_request(const struct head *head, const char *base,
     }
     put_set(&w, edit->fields);
     put_forwarded(&w, head, base, edit);
+    put(&w, edit->client_certificate);
     if (edit->upgrade)
         put(&w, SPAN("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     else if (edit->close)
@@ -281,11 +296,10 @@ size_t headers_write_request(const struct head *head, const char *base,
 
 static void put_status_line(struct writer *w, const struct head *head, const char *base)
 {
+    char digits[DIGITS_MAX];
     put(w, SPAN("HTTP/1.1 "));
-    put_number(w, head->status);
-    put(w, SPAN(" "));
-    put(w, slice_of(base, head->reason));
-    put(w, SPAN("\r\n"));
+    put(w, digits_of(head->status, digits));
+    put_line(w, SPAN(" "), slice_of(base, head->reason));
 }
 
 static void put_set_cookie(struct writer *w, const char *base, const struct field *field,
@@ -346,7 +360,7 @@ size_t headers_write_response(const struct head *head, const char *base,
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
         if (field->hop_by_hop || field->id == HEADER_CONTENT_LENGTH ||
-            is_dropped(edit->fields, base, field))
+            is_dropped(edit->fields, slice_of(base, field->name)))
             continue;
         if (field->id == HEADER_SET_COOKIE)
             put_set_cookie(&w, base, field, &edit->set_cookie);
@@ -354,6 +368,9 @@ size_t headers_write_response(const struct head *head, const char *base,
             put_field(&w, base, field);
     }
     put_set(&w, edit->fields);
+    static const struct span hsts = {"Strict-Transport-Security", 25};
+    if (head->first[HEADER_STRICT_TRANSPORT_SECURITY] == 0 && !is_dropped(edit->fields, hsts))
+        put_line_unless_empty(&w, SPAN("Strict-Transport-Security: "), edit->hsts);
     put_line_unless_empty(&w, SPAN("Set-Cookie: "), edit->add_set_cookie);
     put_response_connection(&w, edit);
     put_response_framing(&w, edit);

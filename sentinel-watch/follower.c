@@ -42,7 +42,7 @@ enum {
     ASK_CURRENT_MS = 1000,
     ASK_CANDIDATE_MS = 20,
     ASK_FORMER_MS = 500,
-    ROLE_FRESH_MS = 1000, /* an older answer decides nothing */
+    ROLE_FRESH_MS = 2500, /* an older answer decides nothing */
     QUIET_MS = 300,       /* so long nothing must speak for a failover before a hold is undone */
     ABORT_MS = 2000,      /* so long another sentinel may try after an abort */
     CANDIDATE_MS = 60000, /* an event's candidate is forgotten */

@@ -39,7 +39,7 @@ async function connect(options = {}) {
 
 // One for what is kept, which looks after itself; two for the adapter, which follow signals.
 const [redis, pub, sub] = await Promise.all([connect({failoverDetector: Boolean(sentinels)}), connect(), connect()]);
-const failover = secret ? redisFailover({pub, sub, secrets: [secret], watch: process.env.WATCH, log: text => console.log(`${name}: ${text}`)}) : undefined;
+const failover = secret ? redisFailover({pub, sub, secrets: [secret], master: process.env.MASTER ?? 'mymaster', watch: process.env.WATCH, log: text => console.log(`${name}: ${text}`)}) : undefined;
 await failover?.start();
 
 const kept = 50;          // messages of a room that newcomers see
