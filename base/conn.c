@@ -307,6 +307,12 @@ bool conn_init(struct conn *conn, struct loop *loop, struct shelf *shelf, int fd
     return false;
 }
 
+bool conn_preface(struct conn *conn, struct span bytes)
+{
+    assert(conn->connecting && !conn->shaking);
+    return buf_append(conn->shelf, conn->tls ? &conn->tls->wire : &conn->out, bytes);
+}
+
 enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
 {
     assert(n <= PARTS_MAX);

@@ -91,6 +91,10 @@ void conn_secure(struct conn *conn, struct tls *tls);
 /* After `failed`: what is written now goes out as it is, e.g. to somebody who speaks no TLS. */
 void conn_unsecure(struct conn *conn);
 
+/* These bytes leave before all others, and before TLS: right after conn_init, and conn_secure if that is
+ * called, of an outgoing connection. They count like the owner's. False: no memory. */
+bool conn_preface(struct conn *conn, struct span bytes);
+
 /* Another owner from now on (e.g. an idle server connection is lent). */
 static inline void conn_set_owner(struct conn *conn, const struct conn_owner *owner)
 {

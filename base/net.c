@@ -60,11 +60,30 @@ static char *format_path(const struct addr *addr, char out[static ADDR_TEXT_MAX]
     return out;
 }
 
+/* Every request carries one; inet_ntop would go through printf. */
+static void format_ipv4(const char *bytes, char *at)
+{
+    for (size_t i = 0; i < 4; i++) {
+        unsigned n = (unsigned char)bytes[i];
+        if (i > 0)
+            *at++ = '.';
+        if (n >= 100)
+            *at++ = (char)('0' + n / 100);
+        if (n >= 10)
+            *at++ = (char)('0' + n / 10 % 10);
+        *at++ = (char)('0' + n % 10);
+    }
+    *at = '\0';
+}
+
 /* "1.2.3.4", "fe80::1%2". */
 static void format_ip(const struct addr *addr, char out[static ADDR_TEXT_MAX])
 {
     struct span ip = addr_ip_bytes(addr);
-    inet_ntop(ip.len == 4 ? AF_INET : AF_INET6, ip.ptr, out, ADDR_TEXT_MAX);
+    if (ip.len == 4)
+        format_ipv4(ip.ptr, out);
+    else
+        inet_ntop(AF_INET6, ip.ptr, out, ADDR_TEXT_MAX);
     if (ip.len == 16 && addr->v6.sin6_scope_id != 0) {
         size_t len = strlen(out);
         snprintf(out + len, ADDR_TEXT_MAX - len, "%%%" PRIu32, addr->v6.sin6_scope_id);

@@ -154,6 +154,12 @@ bool span_hex_to_u64(struct span s, uint64_t *out)
     return true;
 }
 
+void span_write_hex(uint64_t value, char out[static 16])
+{
+    for (size_t i = 16; i-- > 0; value >>= 4)
+        out[i] = "0123456789abcdef"[value & 15];
+}
+
 bool span_percent_decode(struct span s, bool plus_is_space, char *out, size_t size, size_t *len)
 {
     size_t end = 0;

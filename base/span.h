@@ -57,6 +57,8 @@ struct span span_cut(struct span *rest, char separator);
 /* Decimal and hexadecimal digits only, at least one; false on anything else and on overflow. */
 bool span_to_u64(struct span s, uint64_t *out);
 bool span_hex_to_u64(struct span s, uint64_t *out);
+/* All sixteen digits, lower case; no NUL. */
+void span_write_hex(uint64_t value, char out[static 16]);
 
 /*
  * Decodes %XX into out (at most `size` bytes). '+' is kept unless plus_is_space. A '%' that two hex

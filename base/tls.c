@@ -460,3 +460,8 @@ bool tls_peer(const struct tls *tls, struct tls_peer *out)
     print_hex(digest, len, out->sha256, sizeof(out->sha256));
     return true;
 }
+
+bool tls_asks(const struct tls *tls)
+{
+    return SSL_get_verify_mode(tls->inside->ssl) & SSL_VERIFY_PEER;
+}

@@ -156,5 +156,6 @@ struct tls_peer {
     char serial[64], sha256[65]; /* hexadecimal */
 };
 bool tls_peer(const struct tls *tls, struct tls_peer *out); /* false: it showed none */
+bool tls_asks(const struct tls *tls);                       /* was the peer asked for one? */
 
 #endif

@@ -245,7 +245,6 @@ static const struct {
     const struct section *section;
     const char *path;
 } later[] = {
-    {&section_listen, "accept_proxy"},
     {&section_backend, "handshake_rate"},
 };
 

@@ -5,6 +5,8 @@
  */
 #include "health/probe.h"
 
+#include "proto/proxyproto.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -112,6 +114,20 @@ int64_t probe_left_ms(const struct probe *probe)
     return probe->config->opt.health_timeout_ms - used_ms;
 }
 
+/* A server that expects PROXY headers gets one of ours, which speaks for nobody else. */
+static size_t write_preface(const struct probe *probe, char out[static PROXY_WRITE_MAX])
+{
+    switch (probe->config->opt.send_proxy) {
+    case SEND_PROXY_OFF:
+        return 0;
+    case SEND_PROXY_V1:
+        return proxy_write_v1(NULL, NULL, out);
+    case SEND_PROXY_V2:
+        return proxy_write_v2(NULL, NULL, NULL, out);
+    }
+    return 0;
+}
+
 struct call *probe_call(struct probe *probe, char *text, bool is_head, int64_t timeout_ms,
                         call_done_fn *done)
 {
@@ -119,9 +135,11 @@ struct call *probe_call(struct probe *probe, char *text, bool is_head, int64_t t
         errno = ENOMEM;
         return NULL;
     }
+    char preface[PROXY_WRITE_MAX];
     char name[ADDR_TEXT_MAX];
     struct call_request request = {
         .addr = probe->addr,
+        .preface = span_of(preface, write_preface(probe, preface)),
         .head_and_body = span_str(text),
         .is_head = is_head,
         .timeout_ms = timeout_ms,

@@ -5,10 +5,12 @@
  */
 #include "lb/cli_config.h"
 
-#include "config/config.h"
+#include "base/clock.h"
+#include "lb/secure.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { EXIT_FINE = 0, EXIT_CONFIG = 1, EXIT_SYSTEM = 2 };
@@ -70,14 +72,57 @@ static int finish(FILE *out)
     return EXIT_SYSTEM;
 }
 
+/* json: problems of the file go to stdout; when there are none, that is left to what follows. */
 static struct config *load(const char *file, bool json)
 {
     struct problems problems;
     struct config *config = config_load_file(file, &problems);
-    if (!config || json)
+    if (!config)
         problems_print(&problems, file, json, json ? stdout : stderr);
     problems_free(&problems);
     return config;
+}
+
+struct checking {
+    struct problems problems;
+    char *text;
+    size_t len;
+};
+
+static void add_fault(struct config_place place, const char *text, void *ctx)
+{
+    struct checking *checking = ctx;
+    problems_add(&checking->problems, span_of(checking->text, checking->len), place, text);
+}
+
+static void print_certificate(const struct secure_certificate *certificate, void *ctx)
+{
+    char text[48];
+    int64_t days = secure_days_left(certificate, clock_wall_ms());
+    (void)ctx;
+    printf("limpet: %s%s (%s, %s, of %s) %s\n", days < SECURE_SOON_DAYS ? "attention: " : "",
+           certificate->file, certificate->info.name, certificate->info.kind, certificate->owner,
+           secure_expiry_text(days, text));
+}
+
+/* Keys and certificates: what is in the files, not only their names. False: printed. */
+static bool check_certificates(const struct config *config, const char *file, bool json)
+{
+    struct checking checking = {0};
+    struct problems unread = {0};
+    if (strcmp(file, "-") != 0) // stdin was read to its end before.
+        checking.text = config_read_file(file, &checking.len, &unread);
+    problems_free(&unread);
+    struct keyring *keyring = keyring_read(config, NULL, add_fault, &checking);
+    if (checking.problems.count == 0)
+        secure_check(config, keyring, add_fault, json ? NULL : print_certificate, &checking);
+    bool good = checking.problems.count == 0;
+    if (!good || json)
+        problems_print(&checking.problems, file, json, json ? stdout : stderr);
+    problems_free(&checking.problems);
+    keyring_free(keyring);
+    free(checking.text);
+    return good;
 }
 
 int cli_check(int argc, char **argv)
@@ -89,8 +134,9 @@ int cli_check(int argc, char **argv)
         return usage(check_usage, false);
     const char *file = args.file ? args.file : CLI_CONFIG_DEFAULT_FILE;
     struct config *config = load(file, args.json);
-    int code = config ? EXIT_FINE : EXIT_CONFIG;
-    if (config && !args.json)
+    bool good = config && check_certificates(config, file, args.json);
+    int code = good ? EXIT_FINE : EXIT_CONFIG;
+    if (good && !args.json)
         printf("limpet: %s is valid\n", file);
     config_free(config);
     int written = finish(stdout);

@@ -210,8 +210,10 @@ static void count_reason(struct flow *flow, enum end_reason reason)
         return;
     case END_DONE:
     case END_HANDSHAKE_TIMEOUT:
+    case END_PROXY_TIMEOUT:
     case END_CLIENT_IDLE:
     case END_NO_ROUTE:
+    case END_REDIRECTED:
     case END_DEAD_OWNER:
     case END_NO_SERVER:
     case END_QUEUE_TIMEOUT:
@@ -314,8 +316,8 @@ static void write_access_line(struct exchange *x, enum end_reason reason, uint64
         record.method = span_cut(&rest, ' ');
         record.target = span_cut(&rest, ' ');
     }
-    char id[17];
-    snprintf(id, sizeof id, "%016llx", (unsigned long long)x->id);
+    char id[16];
+    span_write_hex(x->id, id);
     record.request_id = span_of(id, 16);
     peer_to_addr(&x->client, &record.client);
     access_write(worker, &record);

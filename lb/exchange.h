@@ -4,6 +4,7 @@
  * and its response), struct tunnel (what is left of a flow after 101), and the few functions by
  * which flow.c, request.c, response.c and tunnel.c hand over to one another.
  *
+ *   flow_proxy.c the PROXY header before everything, and the one towards servers
  *   flow_tls.c   the TLS handshake before the first request
  *   flow.c       states, deadlines, the client connection's events, the end of everything
  *   request.c    head → route → body gathered → owner or balance → queue → server connection →
@@ -26,6 +27,7 @@
 #include "proto/wsframe.h"
 
 enum flow_state {
+    FLOW_PROXY,     /* a PROXY header comes first */
     FLOW_HANDSHAKE, /* TLS is being agreed on */
     FLOW_IDLE,      /* between requests */
     FLOW_HEAD,      /* a request has begun */
@@ -172,6 +174,12 @@ struct tunnel {
     bool kicked : 1; /* it has; the server's bytes are thrown away now */
 };
 
+/* What a PROXY header said, beside the client's address. */
+struct proxied {
+    union peer local; /* where the client connected to */
+    bool tls;         /* it came there with TLS */
+};
+
 struct flow {
     struct conn client;
     struct list node; /* in worker->flow_list */
@@ -181,8 +189,9 @@ struct flow {
     struct listener *listener;
     struct exchange *exchange;
     struct tunnel *tunnel;
-    union peer peer;
-    size_t seen; /* how far the head was searched for its end */
+    union peer peer;         /* the client; behind a PROXY header whom that names */
+    struct proxied *proxied; /* owned; NULL: came directly */
+    size_t seen;             /* how far the head was searched for its end */
     int64_t accepted_us;
     int64_t began_us;  /* first byte of the request that is coming in */
     uint64_t progress; /* conn_taken when the deadline was set: did the client take anything since?
@@ -231,10 +240,25 @@ void flow_kick_poll(struct flow *flow, enum move_reason why);
 void flow_count(struct flow *flow, enum counter id, int64_t n);
 void flow_count_move(struct flow *flow, enum move_reason why);
 
+/* ---- flow_proxy.c ---- */
+void flow_await_proxy(struct flow *flow); /* a new flow: a PROXY header comes first */
+void flow_proxy_bytes(struct flow *flow);
+/* Where the client connected to; len 0: not known. */
+void flow_local_addr(const struct flow *flow, struct addr *out);
+bool flow_came_with_tls(const struct flow *flow); /* to us, or to the proxy before us */
+/* Towards the server, on a connection that was opened just now. False: no memory. */
+bool exchange_introduce(struct exchange *x);
+
 /* ---- flow_tls.c ---- */
 void flow_secure(struct flow *flow); /* a new flow: TLS comes first */
 void flow_handshake_done(struct flow *flow);
 void flow_handshake_failed(struct flow *flow);
+/* The request (in worker->head) has to come again by https. */
+bool flow_wants_https(const struct exchange *x);
+enum { FLOW_LOCATION_MAX = 320 };
+struct reply;
+void flow_https_location(const struct exchange *x, struct reply *reply,
+                         char text[static FLOW_LOCATION_MAX]);
 
 /* ---- exchange.c ---- */
 struct exchange *exchange_new(struct flow *flow);              /* NULL: no memory */

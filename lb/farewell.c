@@ -154,6 +154,12 @@ static struct farewell *farewell_new(struct exchange *x)
     timer_init(&farewell->timer, farewell_overdue);
     if (farewell->len > 0)
         farewell->post = upstream_lend(worker, x->server, true, &post_owner, farewell);
+    enum send_proxy how = x->backend->config->opt.send_proxy;
+    if (farewell->post && how != SEND_PROXY_OFF &&
+        !upstream_introduce(farewell->post, how, NULL, NULL, NULL)) {
+        upstream_close(farewell->post);
+        farewell->post = NULL;
+    }
     if (farewell->post)
         return farewell;
     free(farewell);

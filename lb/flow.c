@@ -22,6 +22,7 @@
 #include "lb/reply.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ static const struct {
     unsigned next;           /* states that may follow */
     enum end_reason overdue; /* why it ends when its deadline passes */
 } state_table[FLOW_STATES] = {
+    [FLOW_PROXY] = {"proxy", MAY(IDLE) | MAY(ENDED), END_PROXY_TIMEOUT},
     [FLOW_HANDSHAKE] = {"handshake", MAY(IDLE) | MAY(CLOSING) | MAY(ENDED), END_HANDSHAKE_TIMEOUT},
     [FLOW_IDLE] = {"idle", MAY(HEAD) | MAY(CLOSING) | MAY(ENDED), END_CLIENT_IDLE},
     [FLOW_HEAD] = {"head",
@@ -62,6 +64,7 @@ static int64_t state_deadline(const struct flow *flow)
 {
     const struct frontend_options *options = &flow->listener->frontend->config->opt;
     switch (flow->state) {
+    case FLOW_PROXY:
     case FLOW_HANDSHAKE:
         return options->timeout_handshake_ms;
     case FLOW_IDLE:
@@ -145,6 +148,7 @@ static void flow_bury(struct grave *grave)
 {
     struct flow *flow = container_of(grave, struct flow, grave);
     struct listener *listener = flow->listener;
+    free(flow->proxied);
     pool_give_back(&flow->worker->flows, flow);
     listener_flow_gone(listener);
 }
@@ -246,6 +250,9 @@ static size_t write_reply(struct exchange *x, uint16_t status, const char *phras
         .keep_alive_10 = keep && x->minor_0,
         .to_head = x->method == METHOD_HEAD,
     };
+    char location[FLOW_LOCATION_MAX];
+    if (status == 308)
+        flow_https_location(x, &reply, location);
     return reply_write(&reply, out, size);
 }
 
@@ -278,15 +285,15 @@ static size_t write_engineio(struct exchange *x, enum end_reason reason, bool ke
 static bool flow_answer(struct flow *flow, enum end_reason reason, uint16_t status,
                         const char *phrase, bool keep)
 {
-    enum { ROOM = 4096 };
     struct exchange *x = flow->exchange;
     struct conn *client = &flow->client;
-    if (!conn_open(client) || !buf_reserve(client->shelf, &client->out, ROOM))
+    size_t room = 4096 + (reason == END_REDIRECTED ? x->head_bytes : 0);
+    if (!conn_open(client) || !buf_reserve(client->shelf, &client->out, room))
         return false;
     char *out = client->out.data + client->out.end;
     bool engineio = reason == END_DEAD_OWNER || reason == END_KICKED;
-    size_t n = engineio ? write_engineio(x, reason, keep, out, ROOM)
-                        : write_reply(x, status, phrase, keep, out, ROOM);
+    size_t n = engineio ? write_engineio(x, reason, keep, out, room)
+                        : write_reply(x, status, phrase, keep, out, room);
     client->out.end += (uint32_t)n;
     x->status = reason == END_DEAD_OWNER && x->legacy && !x->upgrade ? 200 : status;
     x->answered = true;
@@ -355,6 +362,10 @@ static void flow_overdue(struct timer *timer)
     struct flow *flow = container_of(timer, struct flow, timer);
     enum end_reason reason = flow->on_deadline;
     switch (flow->state) {
+    case FLOW_PROXY:
+        flow_count(flow, COUNTER_PROXY_TIMEOUTS, 1);
+        flow_close(flow, false);
+        return;
     case FLOW_HANDSHAKE:
         flow_count(flow, COUNTER_TLS_TIMEOUTS, 1);
         flow_close(flow, false);
@@ -401,6 +412,9 @@ static void client_bytes(struct conn *client)
 {
     struct flow *flow = flow_of(client);
     switch (flow->state) {
+    case FLOW_PROXY:
+        flow_proxy_bytes(flow);
+        return;
     case FLOW_IDLE:
         flow_enter(flow, FLOW_HEAD);
         flow->began_us = flow->worker->loop.now_us;
@@ -465,6 +479,7 @@ static void client_drained(struct conn *client)
         else
             flow_deadline(flow, LINGER_MS, END_DONE);
         return;
+    case FLOW_PROXY:
     case FLOW_HANDSHAKE:
     case FLOW_HEAD:
     case FLOW_GATHER:
@@ -493,6 +508,7 @@ static enum end_reason gone_reason(const struct flow *flow)
         if (x->answered)
             return END_CLIENT_GONE_DATA;
         return x->request.done ? END_CLIENT_GONE_WAIT : END_CLIENT_GONE_BODY;
+    case FLOW_PROXY:
     case FLOW_HANDSHAKE:
     case FLOW_IDLE:
     case FLOW_TUNNEL:
@@ -522,6 +538,9 @@ static void client_eof(struct conn *client)
     struct exchange *x = flow->exchange;
     flow->client_eof = true;
     switch (flow->state) {
+    case FLOW_PROXY:
+        flow_close(flow, false);
+        return;
     case FLOW_IDLE:
         if (buf_len(&client->in) == 0)
             flow_close(flow, false);
@@ -610,19 +629,22 @@ void flow_accept(struct worker *worker, struct listener *listener, int fd, const
     struct flow *flow = flow_new(worker, listener, fd);
     if (!flow) {
         close(fd);
-        if (frontend->limits)
+        if (frontend->limits && !flow_is_proxied(listener, peer))
             limits_disconnect(frontend->limits, peer);
         counter_add(stats, COUNTER_INTERNAL_ERRORS, 1);
         worker_client_closed(worker, frontend);
         return;
     }
+    bool proxied = flow_is_proxied(listener, peer);
     peer_from_addr(&flow->peer, peer);
-    flow->counted_limit = frontend->limits != NULL;
+    flow->counted_limit = frontend->limits && !proxied;
     counter_add(stats, COUNTER_CONNS, 1);
     counter_add(stats, COUNTER_CONNS_NOW, 1);
     atomic_fetch_add_explicit(&worker->flows_now, 1, memory_order_relaxed);
     flow->state = FLOW_IDLE;
-    if (listener->tls)
+    if (proxied)
+        flow_await_proxy(flow);
+    else if (listener->tls)
         flow_secure(flow);
     else
         flow_deadline(flow, state_deadline(flow), END_CLIENT_IDLE);

@@ -16,6 +16,13 @@ void flow_fini_worker(struct worker *worker);
 /* A client connection was accepted and admitted. Owns fd from here on, also when it fails for lack of memory. */
 void flow_accept(struct worker *worker, struct listener *listener, int fd, const struct addr *peer);
 
+/* Does a connection from this peer begin with a PROXY header? Then its address is not counted by who
+ * accepts it: the flow does that, when it knows whose it is. */
+bool flow_is_proxied(const struct listener *listener, const struct addr *peer);
+/* Takes one of the address's places, which the flow gives back whenever its frontend counts addresses.
+ * False: it has all that it may have. */
+bool flow_admit_address(const struct frontend *frontend, const struct addr *client);
+
 /* On the worker's thread: */
 /* A graceful stop began: idle connections close now, the others after their answer. */
 void flow_begin_stop(struct worker *worker);

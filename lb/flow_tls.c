@@ -2,12 +2,15 @@
 /*
  * The beginning of a flow whose listener has TLS. conn shakes hands; here is what that means: a
  * deadline of its own, counters by kind of failure, and one line at level debug, since anybody who
- * can connect can make handshakes fail.
+ * can connect can make handshakes fail. And the redirection of who came without.
  */
 #include "lb/exchange.h"
 
 #include "base/tls.h"
+#include "lb/client.h"
 #include "lb/reply.h"
+
+#include <stdio.h>
 
 void flow_secure(struct flow *flow)
 {
@@ -85,4 +88,44 @@ void flow_handshake_failed(struct flow *flow)
         answer_http(flow);
     else
         flow_close(flow, false);
+}
+
+/* ---- to https ---- */
+
+bool flow_wants_https(const struct exchange *x)
+{
+    const struct flow *flow = x->flow;
+    const struct head *head = &flow->worker->head;
+    if (!x->frontend->config->opt.https_redirect || flow_came_with_tls(flow))
+        return false;
+    struct addr peer;
+    peer_to_addr(&flow->peer, &peer);
+    struct span proto = head_value(head, exchange_text(x).ptr, HEADER_X_FORWARDED_PROTO);
+    return !(client_trusted(x->frontend, &peer) && span_eq_nocase(proto, SPAN("https")));
+}
+
+/* "chat.test:8080" → "chat.test", "[::1]:80" → "[::1]" */
+static struct span without_port(struct span host)
+{
+    size_t bracket = span_index(host, ']');
+    size_t colon = span_index(host, ':');
+    if (bracket != SIZE_MAX)
+        return span_upto(host, bracket + 1);
+    return colon != SIZE_MAX ? span_upto(host, colon) : host;
+}
+
+void flow_https_location(const struct exchange *x, struct reply *reply,
+                         char text[static FLOW_LOCATION_MAX])
+{
+    const struct head *head = &x->flow->worker->head;
+    const char *base = exchange_text(x).ptr;
+    struct span host = without_port(slice_of(base, head->host));
+    char port[16] = "";
+    if (x->frontend->config->opt.https_port != 443)
+        snprintf(port, sizeof(port), ":%lld", (long long)x->frontend->config->opt.https_port);
+    int n = snprintf(text, FLOW_LOCATION_MAX, "https://%.*s%s%s",
+                     (int)(host.len < 256 ? host.len : 256), host.ptr, port,
+                     head->target_is_root ? "/" : "");
+    reply->location = span_of(text, (size_t)n);
+    reply->location_rest = slice_of(base, head->target);
 }

@@ -44,10 +44,10 @@ struct inquiry {
 /* ---- what is said of a flow ---- */
 
 static const char *const state_words[FLOW_STATES] = {
-    [FLOW_HANDSHAKE] = "handshake", [FLOW_IDLE] = "idle",     [FLOW_HEAD] = "head",
-    [FLOW_GATHER] = "gather",       [FLOW_QUEUE] = "queue",   [FLOW_CONNECT] = "connect",
-    [FLOW_RELAY] = "relay",         [FLOW_TUNNEL] = "tunnel", [FLOW_CLOSING] = "closing",
-    [FLOW_ENDED] = "ended",
+    [FLOW_PROXY] = "proxy",     [FLOW_HANDSHAKE] = "handshake", [FLOW_IDLE] = "idle",
+    [FLOW_HEAD] = "head",       [FLOW_GATHER] = "gather",       [FLOW_QUEUE] = "queue",
+    [FLOW_CONNECT] = "connect", [FLOW_RELAY] = "relay",         [FLOW_TUNNEL] = "tunnel",
+    [FLOW_CLOSING] = "closing", [FLOW_ENDED] = "ended",
 };
 
 static uint64_t flow_id(const struct flow *flow)

@@ -88,16 +88,6 @@ static bool frontend_admit(struct frontend_home *home)
     return true;
 }
 
-/* Takes one of the address's places; flow gives it back, whenever the frontend counts addresses. */
-static bool address_admit(struct frontend *frontend, const struct addr *peer)
-{
-    if (!frontend->limits)
-        return true;
-    int64_t max = frontend->config->opt.connections_per_ip;
-    bool unbounded = max == 0 || peer->any.sa_family == AF_UNIX;
-    return limits_connect(frontend->limits, peer, unbounded ? INT64_MAX : max);
-}
-
 static void listener_pause(struct listener *listener)
 {
     struct worker *worker = listener->worker;
@@ -154,7 +144,7 @@ static void listener_welcome(struct listener *listener, int fd, const struct add
     struct worker *worker = listener->worker;
     struct frontend *frontend = listener->frontend;
     bool place = frontend_admit(frontend->home);
-    if (!place || !address_admit(frontend, peer)) {
+    if (!place || !(flow_is_proxied(listener, peer) || flow_admit_address(frontend, peer))) {
         if (place)
             atomic_fetch_sub_explicit(&frontend->home->connections, 1, memory_order_relaxed);
         serving_dismiss(worker->serving);
@@ -214,12 +204,24 @@ static struct tls_context *listen_tls(const struct snapshot *snapshot, unsigned 
     return at < snapshot->tls_count ? snapshot->tls[at] : NULL;
 }
 
+static const struct config_listen *listen_config(const struct snapshot *snapshot, unsigned id)
+{
+    const struct snapshot_listen *listen = listen_find(snapshot, id);
+    size_t k = 0;
+    if (!listen)
+        return NULL;
+    for (const struct snapshot_listen *before = snapshot->listens; before < listen; before++)
+        k += before->frontend == listen->frontend;
+    return &snapshot->config->frontends[listen->frontend].listens[k];
+}
+
 bool worker_listen(struct worker *worker, struct frontend *frontend, unsigned binding, int fd)
 {
     struct listener *listener = mem_must_alloc(sizeof(*listener));
     listener->worker = worker;
     listener->frontend = frontend;
     listener->binding = binding;
+    listener->config = listen_config(worker->snapshot, binding);
     listener->tls = listen_tls(worker->snapshot, binding);
     io_init(&listener->io, fd, listener_accept);
     timer_init(&listener->retry, listener_retry);
@@ -359,6 +361,7 @@ static void listener_change(struct listener *listener, struct edition *before)
         listener_free(listener);
     } else if (frontend && frontend->home == listener->frontend->home) {
         listener->frontend = frontend;
+        listener->config = listen_config(snapshot, listener->binding);
         listener->tls = listen_tls(snapshot, listener->binding);
     } else if (!listener->gone) { // One that was gone and comes back is another one.
         listener->gone = true;

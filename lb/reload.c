@@ -37,7 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIDY_MS = 1000 };
+enum { TIDY_MS = 1000, EXPIRY_MS = 86400000 /* between two looks at certificates */ };
 
 struct reload {
     struct serving *serving;
@@ -48,7 +48,8 @@ struct reload {
     struct list waits;
     struct timer tidy;
     struct reload_status status;
-    bool over; /* workers are being taken apart: nobody mails any more */
+    int64_t expiry_ms; /* when certificates were last looked at */
+    bool over;         /* workers are being taken apart: nobody mails any more */
 };
 
 /* ---- older snapshots ---- */
@@ -290,6 +291,14 @@ static void commit(struct reload *reload, struct snapshot *snapshot)
         serving->listen_fd_count += (int)snapshot->listens[i].fd_count;
 }
 
+/* ---- certificates ---- */
+
+static void look_at_certificates(struct reload *reload)
+{
+    reload->expiry_ms = reload->loop->now_ms;
+    secure_log_expiry(reload->serving->snapshot);
+}
+
 /* ---- what is said about it ---- */
 
 static void tell_waiting(struct reload *reload)
@@ -383,6 +392,7 @@ bool reload_apply(struct reload *reload, struct parcel *parcel)
     snapshot->own_config = config;
     commit(reload, snapshot);
     note_done(reload, restarts, names, began_ms);
+    look_at_certificates(reload);
     return true;
 }
 
@@ -467,6 +477,8 @@ static void reload_tidy(struct timer *timer)
     bool stopping = atomic_load(&reload->serving->stopping);
     if (!stopping && has_done_leaving(reload->serving->snapshot))
         tidy_up(reload);
+    if (!stopping && reload->loop->now_ms - reload->expiry_ms >= EXPIRY_MS)
+        look_at_certificates(reload);
     if (!stopping)
         loop_timer_start(reload->loop, timer, TIDY_MS);
 }
@@ -485,6 +497,7 @@ struct reload *reload_new(struct serving *serving, struct loop *loop, struct wat
     list_init(&reload->waits);
     timer_init(&reload->tidy, reload_tidy);
     loop_timer_start(loop, &reload->tidy, TIDY_MS);
+    look_at_certificates(reload);
     serving->reload = reload;
     serving->reload_status = &reload->status;
     serving->released = release;

@@ -56,6 +56,7 @@ static const struct {
 } phrases[] = {
     {200, "OK"},
     {204, "No Content"},
+    {308, "Permanent Redirect"},
     {400, "Bad Request"},
     {403, "Forbidden"},
     {404, "Not Found"},
@@ -97,6 +98,9 @@ size_t reply_write(const struct reply *reply, char *out, size_t size)
     text_add(&text, "Cache-Control: no-store\r\n");
     if (reply->retry_after_s > 0)
         text_add(&text, "Retry-After: %d\r\n", reply->retry_after_s);
+    if (reply->location.len > 0)
+        text_add(&text, "Location: %.*s%.*s\r\n", SPAN_ARG(reply->location),
+                 SPAN_ARG(reply->location_rest));
     if (reply->request_id.len > 0)
         text_add(&text, "X-Request-ID: %.*s\r\n", SPAN_ARG(reply->request_id));
     if (reply->close)

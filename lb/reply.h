@@ -12,15 +12,16 @@
 
 struct reply {
     uint16_t status;
-    const char *reason;     /* one line for the body; NULL: the status's own phrase */
-    int retry_after_s;      /* > 0: Retry-After */
-    bool close;             /* say Connection: close */
-    bool keep_alive_10;     /* HTTP/1.0 client that asked for keep-alive: say so */
-    bool to_head;           /* the request was HEAD: no body */
-    struct span request_id; /* X-Request-ID, when not empty */
+    const char *reason;                  /* one line for the body; NULL: the status's own phrase */
+    int retry_after_s;                   /* > 0: Retry-After */
+    bool close;                          /* say Connection: close */
+    bool keep_alive_10;                  /* HTTP/1.0 client that asked for keep-alive: say so */
+    bool to_head;                        /* the request was HEAD: no body */
+    struct span location, location_rest; /* Location, in two pieces, when not empty */
+    struct span request_id;              /* X-Request-ID, when not empty */
 };
 
-/* Text body, Content-Length, Date is left out. Returns bytes written, 0 when `size` is too small (1 KiB is always enough without request_id). */
+/* Text body, Content-Length, Date is left out. Returns bytes written, 0 when `size` is too small (1 KiB is always enough without request_id and location). */
 size_t reply_write(const struct reply *reply, char *out, size_t size);
 
 /* "Session ID unknown". origin: the request's, may be empty. upgrade: it was a WebSocket upgrade (the connection closes). */

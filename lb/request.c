@@ -134,6 +134,14 @@ static bool request_admit(struct exchange *x)
     const struct frontend_options *options = &x->frontend->config->opt;
     struct span path = head->target_is_root ? SPAN("/") : slice_of(base, head->path);
     const struct config *config = x->edition->snapshot->config;
+    if (flow_wants_https(x)) {
+        flow_count(flow, COUNTER_REQUESTS, 1);
+        if (head->host.len > 0)
+            flow_end(flow, END_REDIRECTED);
+        else
+            flow_end_status(flow, END_REQUEST_BAD, 400, "without a Host there is no https address");
+        return false;
+    }
     ptrdiff_t index = config->sentinel_count > 0 && route_is_signal(config, path)
                           ? -1
                           : route_find(x->frontend->routes, slice_of(base, head->host), path);
@@ -215,7 +223,12 @@ static void request_connect(struct exchange *x)
     if (!x->queued_us)
         x->queued_us = now_us;
     x->tries++;
-    x->up = upstream_lend(flow->worker, x->server, x->fresh, &exchange_server_owner, x);
+    bool alone = x->backend->config->opt.send_proxy != SEND_PROXY_OFF;
+    x->up = upstream_lend(flow->worker, x->server, x->fresh || alone, &exchange_server_owner, x);
+    if (x->up && alone && !exchange_introduce(x)) {
+        flow_end(flow, END_NO_MEMORY);
+        return;
+    }
     if (!x->up) {
         int error = errno;
         if (error == ECONNREFUSED || error == ENOENT)

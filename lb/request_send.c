@@ -6,6 +6,7 @@
  */
 #include "lb/exchange.h"
 
+#include "base/tls.h"
 #include "lb/client.h"
 #include "proto/headers.h"
 
@@ -20,26 +21,56 @@ static struct span default_host(struct exchange *x)
     return span_starts(address, SPAN("unix:")) ? SPAN("localhost") : address;
 }
 
+enum { CERTIFICATE_ROOM = 2048 };
+
+/* What a listener that asks for certificates says of the client's; nothing for others. */
+static struct span certificate_lines(const struct exchange *x, char out[static CERTIFICATE_ROOM])
+{
+    const struct tls *tls = x->flow->client.tls;
+    struct tls_peer peer;
+    if (!tls || !tls_asks(tls))
+        return SPAN_NONE;
+    int n;
+    if (tls_peer(tls, &peer))
+        n = snprintf(out, CERTIFICATE_ROOM,
+                     "X-SSL-Client-Verify: SUCCESS\r\nX-SSL-Client-DN: %s\r\n"
+                     "X-SSL-Client-CN: %s\r\nX-SSL-Client-Issuer: %s\r\n"
+                     "X-SSL-Client-Serial: %s\r\nX-SSL-Client-SHA256: %s\r\n",
+                     peer.subject, peer.common_name, peer.issuer, peer.serial, peer.sha256);
+    else
+        n = snprintf(out, CERTIFICATE_ROOM, "X-SSL-Client-Verify: NONE\r\n");
+    return span_of(out, (size_t)n);
+}
+
+static struct span proxied_port(const struct flow *flow, char out[static 8])
+{
+    struct addr local;
+    flow_local_addr(flow, &local);
+    return span_of(out, (size_t)snprintf(out, 8, "%u", (unsigned)addr_port(&local)));
+}
+
 /* Writes the head into the server connection's out buffer. */
 static bool write_head(struct exchange *x)
 {
     struct worker *worker = x->flow->worker;
     struct conn *up = &x->up->conn;
     const char *base = exchange_text(x).ptr;
-    char ip[ADDR_TEXT_MAX], id[17];
+    char ip[ADDR_TEXT_MAX], id[16], port[8], certificate[CERTIFICATE_ROOM];
     struct addr peer;
     peer_to_addr(&x->flow->peer, &peer);
     addr_format_host(&peer, ip);
-    snprintf(id, sizeof id, "%016llx", (unsigned long long)x->id);
+    span_write_hex(x->id, id);
     struct request_edit edit = {
         .client_ip = span_str(ip),
         .trust_forwarded = client_trusted(x->frontend, &peer),
-        .scheme = x->flow->client.tls ? SPAN("https") : SPAN("http"),
-        .port = span_str(x->flow->listener->port),
+        .scheme = flow_came_with_tls(x->flow) ? SPAN("https") : SPAN("http"),
+        .port = x->flow->proxied ? proxied_port(x->flow, port) : span_str(x->flow->listener->port),
         .request_id = span_of(id, 16),
         .default_host = default_host(x),
+        .client_certificate = certificate_lines(x, certificate),
         .drop_accept_encoding = x->handshake && (x->polling || x->legacy),
         .upgrade = x->upgrade,
+        .close = x->up->introduced,
         .framing = x->request.framing,
         .content_length = x->request.done && x->request.framing == FRAMING_LENGTH
                               ? x->body_bytes
@@ -47,7 +78,7 @@ static bool write_head(struct exchange *x)
     };
     sticky_edit_request(x->backend, &edit.cookie);
     sticky_untag_request(x->backend, &worker->eio, &worker->head, base, &edit);
-    size_t room = worker->head.bytes * 2 + HEADERS_SLACK;
+    size_t room = worker->head.bytes * 2 + HEADERS_SLACK + edit.client_certificate.len;
     if (!buf_reserve(up->shelf, &up->out, room))
         return false;
     size_t n = headers_write_request(&worker->head, base, &edit, up->out.data + up->out.end,

@@ -287,6 +287,8 @@ bool response_write_head(struct exchange *x, const char *base, size_t grown)
     const struct head *head = &worker->head;
     char cookie[512];
     struct response_edit edit = {.to_minor = x->minor_0 ? 0 : 1};
+    if (flow_came_with_tls(flow))
+        edit.hsts = span_str(x->frontend->hsts);
     decide_framing(x, head, grown, &edit);
     x->client_keeps = x->client_keeps && x->request.done && !x->request_broken &&
                       exchange_more_may_follow(x) && !flow_leaves(flow);

@@ -6,6 +6,7 @@
  */
 #include "lb/secure.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -153,14 +154,88 @@ static bool make_backends(const struct config *config, const struct keyring *key
     return all;
 }
 
+/* ---- certificates ---- */
+
+struct visiting {
+    const char *owner;
+    secure_certificate_fn *visit;
+    void *ctx;
+};
+
+static void visit_one(const struct visiting *visiting, const struct tls_context *context, size_t i,
+                      const char *file)
+{
+    struct secure_certificate one = {.owner = visiting->owner, .file = file};
+    tls_context_certificate(context, i, &one.info);
+    visiting->visit(&one, visiting->ctx);
+}
+
+/* Does an earlier listener of the frontend, or this one, show this file already? */
+static bool is_repeated(const struct config_frontend *frontend, size_t listen, size_t n)
+{
+    const char *file = frontend->listens[listen].certificates[n].opt.cert;
+    for (size_t i = 0; i <= listen; i++) {
+        const struct config_listen *one = &frontend->listens[i];
+        size_t end = i == listen ? n : one->certificate_count;
+        for (size_t k = 0; k < end; k++) {
+            if (strcmp(one->certificates[k].opt.cert, file) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Each once. `contexts` as in a snapshot; those that could not be made are NULL. */
+static void each_certificate(const struct config *config, struct tls_context *const *contexts,
+                             secure_certificate_fn *visit, void *ctx)
+{
+    struct visiting visiting = {.visit = visit, .ctx = ctx};
+    for (size_t i = 0; i < config->frontend_count; i++) {
+        const struct config_frontend *frontend = &config->frontends[i];
+        visiting.owner = frontend->name;
+        for (size_t k = 0; k < frontend->listen_count; k++, contexts++) {
+            for (size_t n = 0; *contexts && n < tls_context_certificates(*contexts); n++) {
+                if (!is_repeated(frontend, k, n))
+                    visit_one(&visiting, *contexts, n,
+                              frontend->listens[k].certificates[n].opt.cert);
+            }
+        }
+    }
+    for (size_t i = 0; i < config->backend_count; i++, contexts++) {
+        visiting.owner = config->backends[i].name;
+        for (size_t n = 0; *contexts && n < tls_context_certificates(*contexts); n++)
+            visit_one(&visiting, *contexts, n, config->backends[i].opt.tls_cert);
+    }
+}
+
+int64_t secure_days_left(const struct secure_certificate *certificate, int64_t now_wall_ms)
+{
+    enum { DAY_S = 86400 };
+    int64_t left_s = certificate->info.expires_s - now_wall_ms / 1000;
+    return left_s >= 0 ? left_s / DAY_S : -1 - (-left_s) / DAY_S;
+}
+
+char *secure_expiry_text(int64_t days, char out[static 48])
+{
+    int64_t n = days >= 0 ? days : -days - 1;
+    const char *s = n == 1 ? "" : "s";
+    if (days >= 0)
+        snprintf(out, 48, "expires in %lld day%s", (long long)n, s);
+    else
+        snprintf(out, 48, "expired %lld day%s ago", (long long)n, s);
+    return out;
+}
+
 void secure_check(const struct config *config, const struct keyring *keyring,
-                  keyring_fault_fn *fault, void *ctx)
+                  keyring_fault_fn *fault, secure_certificate_fn *shown, void *ctx)
 {
     struct telling telling = {fault, ctx};
     size_t listens = listens_of(config), count = listens + config->backend_count;
     struct tls_context **contexts = mem_must_alloc((count + 1) * sizeof(struct tls_context *));
     make_listens(config, keyring, contexts, &telling);
     make_backends(config, keyring, contexts + listens, &telling);
+    if (shown)
+        each_certificate(config, contexts, shown, ctx);
     for (size_t i = 0; i < count; i++)
         tls_context_unref(contexts[i]);
     free(contexts);
@@ -189,7 +264,7 @@ struct keyring *secure_read(const struct config *config, const struct keyring *b
     error[0] = '\0';
     struct keyring *keyring = keyring_read(config, before, note_first, &first);
     if (error[0] == '\0')
-        secure_check(config, keyring, note_first, &first);
+        secure_check(config, keyring, note_first, NULL, &first);
     if (error[0] == '\0')
         return keyring;
     keyring_free(keyring);
@@ -232,6 +307,33 @@ void secure_share(struct snapshot *snapshot, const struct snapshot *old)
     for (size_t i = 0; i < old->tls_count; i++)
         snapshot->tls[i] = old->tls[i] ? tls_context_ref(old->tls[i]) : NULL;
     point_backends(snapshot);
+}
+
+void secure_each(const struct snapshot *snapshot, secure_certificate_fn *visit, void *ctx)
+{
+    if (snapshot->tls)
+        each_certificate(snapshot->config, snapshot->tls, visit, ctx);
+}
+
+static void log_one(const struct secure_certificate *certificate, void *ctx)
+{
+    char text[48];
+    int64_t days = secure_days_left(certificate, clock_wall_ms());
+    int64_t staple_s = certificate->info.staple_ends_s;
+    (void)ctx;
+    if (days < SECURE_SOON_DAYS)
+        log_warning("a certificate %s, renew it and reload file=%s name=%s kind=%s of=%s",
+                    secure_expiry_text(days, text), certificate->file, certificate->info.name,
+                    certificate->info.kind, certificate->owner);
+    if (staple_s != 0 && staple_s < clock_wall_ms() / 1000)
+        log_warning("an OCSP response has ended and is not shown, fetch another one and reload "
+                    "certificate=%s of=%s",
+                    certificate->file, certificate->owner);
+}
+
+void secure_log_expiry(const struct snapshot *snapshot)
+{
+    secure_each(snapshot, log_one, NULL);
 }
 
 void secure_fini(struct snapshot *snapshot)

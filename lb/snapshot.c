@@ -13,6 +13,7 @@
 #include "lb/secure.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,10 @@ static bool frontend_init(struct frontend *frontend, const struct config_fronten
         .fields = (uint32_t)config->opt.limit_headers,
         .target = (uint32_t)config->opt.limit_target,
     };
+    if (config->opt.https_hsts_ms > 0)
+        snprintf(frontend->hsts, sizeof(frontend->hsts), "max-age=%lld%s",
+                 (long long)(config->opt.https_hsts_ms / 1000),
+                 config->opt.https_hsts_subdomains ? "; includeSubDomains" : "");
     frontend->limits = has_limits(config) ? home->limits : NULL;
     frontend->index = (uint16_t)index;
     frontend->stat_id = home->stat_id;

@@ -41,6 +41,7 @@ struct frontend {
     struct frontend_home *home;
     struct route_table *routes;
     struct head_limits head_limits;
+    char hsts[64];         /* value of Strict-Transport-Security; "": none */
     struct limits *limits; /* home's, per client address; NULL when no rate_limit is set */
     uint16_t index, stat_id;
 };

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "lb/reload.h"
+#include "lb/secure.h"
 #include "lb/stats_row.h"
 
 #include <ctype.h>
@@ -26,7 +27,7 @@ struct info {
         idle_pct, stopping, jobs, listeners, logs_dropped, bytes_out, bytes_out_rate, started_s,
         buffers_lent, buffers_kept, buffers_mapped, buffer_bytes, buffer_mb, buffer_bytes_used,
         pool_grown, flows, tunnels, polls, sid_entries, reloads, reloads_failed, reload_ok,
-        loaded_s, predecessor;
+        loaded_s, predecessor, certificates, certificate_days;
     char config_file[256], config_checksum[24], reload_error[512], reload_restart[512];
     char uptime[48];
     char node[65];
@@ -136,6 +137,8 @@ static const struct info_key info_keys[] = {
     {"Reload_last_error", TEXT(reload_error), "MGP:str", "why it was, with file, line and column"},
     {"Predecessor_pid", NUMBER(predecessor), "SGP:u32", "after an upgrade, the master before it while it drains; else 0"},
     {"Reload_needs_restart", TEXT(reload_restart), "MGP:str", "options whose new values wait for a restart"},
+    {"Certificates", NUMBER(certificates), "CGP:u32", "certificates of TLS"},
+    {"Certificate_days_left", NUMBER(certificate_days), "MGP:s64", "until the first of them ends; negative if one has, 0 if there are none"},
 };
 // clang-format on
 
@@ -217,6 +220,14 @@ static void info_process(struct info *info, const struct serving *serving)
     info_node(info);
 }
 
+static void info_certificate(const struct secure_certificate *certificate, void *ctx)
+{
+    struct info *info = ctx;
+    int64_t days = secure_days_left(certificate, clock_wall_ms());
+    if (info->certificates++ == 0 || days < info->certificate_days)
+        info->certificate_days = days;
+}
+
 static void info_reload(struct info *info, const struct serving *serving)
 {
     const struct reload_status *status = serving->reload_status;
@@ -280,6 +291,7 @@ void stats_info_as(struct serving *serving, struct stats_format format, struct t
     struct info info = {0};
     info_process(&info, serving);
     info_reload(&info, serving);
+    secure_each(serving->snapshot, info_certificate, &info);
     info_workers(&info, serving);
     info_counters(&info, serving);
     info.tasks = info.threads + 1 + info.flows;

@@ -313,8 +313,9 @@ void upstream_give_back(struct server_conn *conn)
     int64_t idle_ms = 0;
     if (!local->gone)
         idle_ms = upstream_backend(conn->worker, conn->server)->config->opt.timeout_idle_ms;
-    if (idle_ms == 0 || !secured_as_now(conn) || local->idle_count >= IDLE_PER_SERVER ||
-        conn->worker->stopping || !server_alive(conn->server)) {
+    if (idle_ms == 0 || conn->introduced || !secured_as_now(conn) ||
+        local->idle_count >= IDLE_PER_SERVER || conn->worker->stopping ||
+        !server_alive(conn->server)) {
         upstream_close(conn);
         return;
     }
@@ -435,6 +436,16 @@ struct server_conn *upstream_lend(struct worker *worker, struct server *server, 
     conn->user = user;
     count_server(conn, COUNTER_SERVER_CONNS_USED, 1);
     return conn;
+}
+
+bool upstream_introduce(struct server_conn *conn, enum send_proxy how, const struct addr *source,
+                        const struct addr *destination, const struct proxy_tls *tls)
+{
+    char header[PROXY_WRITE_MAX];
+    size_t len = how == SEND_PROXY_V1 ? proxy_write_v1(source, destination, header)
+                                      : proxy_write_v2(source, destination, tls, header);
+    conn->introduced = true;
+    return conn_preface(&conn->conn, span_of(header, len));
 }
 
 /* ---- waiting for a place ---- */

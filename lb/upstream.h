@@ -9,6 +9,7 @@
 
 #include "base/conn.h"
 #include "lb/worker.h"
+#include "proto/proxyproto.h"
 
 /* A connection to a server, lent to one flow at a time. */
 struct server_conn {
@@ -19,7 +20,8 @@ struct server_conn {
     struct worker *worker;
     void *user; /* the borrower */
     int64_t idle_since_ms;
-    bool reused; /* carried an earlier exchange: it may have died unnoticed */
+    bool reused;     /* carried an earlier exchange: it may have died unnoticed */
+    bool introduced; /* began with a PROXY header: it is one client's, and not kept */
 };
 
 struct upstream *upstream_new(struct worker *worker); /* NULL: no memory */
@@ -43,6 +45,10 @@ void upstream_set_addr(struct worker *worker, struct server *server, const struc
  */
 struct server_conn *upstream_lend(struct worker *worker, struct server *server, bool fresh,
                                   const struct conn_owner *owner, void *user);
+/* A PROXY header as the backend wants it, on a connection that was opened just now; source NULL: it is
+ * for ourselves. False: no memory. */
+bool upstream_introduce(struct server_conn *conn, enum send_proxy how, const struct addr *source,
+                        const struct addr *destination, const struct proxy_tls *tls);
 /* It could not be made: a line in the log if TLS was the reason, at times. */
 void upstream_note_failure(struct server_conn *conn);
 /* After a complete exchange on a connection that may go on. */

@@ -16,6 +16,7 @@
 #include "lb/control.h"
 #include "lb/failover.h"
 #include "lb/reload.h"
+#include "lb/secure.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
@@ -151,6 +152,10 @@ static const struct shown {
     {COUNTER_TOTAL_US, ON_BACKENDS, "exchange_duration_seconds_total", NULL, NULL,
      "time of whole exchanges, tunnels left out"},
     {COUNTER_TIMED, ON_BACKENDS, "exchanges_timed_total", NULL, NULL, NULL},
+    {COUNTER_PROXY_HEADERS, ON_FRONTENDS, "proxy_headers_total", NULL, NULL, NULL},
+    {COUNTER_PROXY_BAD, ON_FRONTENDS, "proxy_failures_total", "reason", "bad",
+     "connections closed because of their PROXY header, by what was wrong"},
+    {COUNTER_PROXY_TIMEOUTS, ON_FRONTENDS, "proxy_failures_total", "reason", "timeout", NULL},
     {COUNTER_TLS_HANDSHAKES, ON_FRONTENDS, "tls_handshakes_total", NULL, NULL, NULL},
     {COUNTER_TLS_RESUMED, ON_FRONTENDS, "tls_resumed_total", NULL, NULL, NULL},
     {COUNTER_TLS_TIMEOUTS, ON_FRONTENDS, "tls_failures_total", "reason", "timeout",
@@ -600,6 +605,25 @@ static void add_reloads(struct serving *serving, struct text *out)
               (unsigned long long)status->failed);
 }
 
+static void add_certificate(const struct secure_certificate *certificate, void *ctx)
+{
+    struct text *out = ctx;
+    text_add(out, SPAN("limpet_certificate_expiry_timestamp_seconds{proxy=\""));
+    web_add_label(out, span_str(certificate->owner));
+    text_add(out, SPAN("\",file=\""));
+    web_add_label(out, span_str(certificate->file));
+    text_add(out, SPAN("\",name=\""));
+    web_add_label(out, span_str(certificate->info.name));
+    text_addf(out, "\"} %lld\n", (long long)certificate->info.expires_s);
+}
+
+static void add_certificates(const struct serving *serving, struct text *out)
+{
+    add_head(out, "", "certificate_expiry_timestamp_seconds", "gauge",
+             "when a certificate ends that is shown to clients (or to servers)");
+    secure_each(serving->snapshot, add_certificate, out);
+}
+
 static void add_failovers(struct serving *serving, struct text *out)
 {
     const struct failovers *failovers = control_failovers(serving->control);
@@ -613,6 +637,7 @@ void web_metrics(struct serving *serving, struct text *out)
 {
     add_process(serving, out);
     add_reloads(serving, out);
+    add_certificates(serving, out);
     add_failovers(serving, out);
     add_values(serving, out);
     add_all_counters(serving, out);

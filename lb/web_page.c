@@ -13,6 +13,7 @@
 #include "lb/events.h"
 #include "lb/failover.h"
 #include "lb/reload.h"
+#include "lb/secure.h"
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
@@ -426,6 +427,25 @@ static void add_reloads(const struct reload_status *status, struct text *out)
     }
 }
 
+static void add_certificate(const struct secure_certificate *certificate, void *ctx)
+{
+    struct text *out = ctx;
+    char text[48];
+    int64_t days = secure_days_left(certificate, clock_wall_ms());
+    add_fact(out, "Certificate");
+    text_add(out, SPAN("<code>"));
+    web_add_html(out, span_str(certificate->info.name));
+    text_addf(out, "</code> (%s, of ", certificate->info.kind);
+    web_add_html(out, span_str(certificate->owner));
+    text_add(out, SPAN(") "));
+    secure_expiry_text(days, text);
+    if (days < SECURE_SOON_DAYS)
+        web_add_pill(out, days < 0 ? "down" : "wavering", text);
+    else
+        text_addf(out, "%s", text);
+    text_add(out, SPAN("</dd>"));
+}
+
 static void add_config(const struct web_view *view, struct text *out)
 {
     const struct config *config = view->serving->snapshot->config;
@@ -442,6 +462,7 @@ static void add_config(const struct web_view *view, struct text *out)
     text_add(out, SPAN("</dd>"));
     if (status != NULL)
         add_reloads(status, out);
+    secure_each(view->serving->snapshot, add_certificate, out);
     text_add(out, SPAN("</dl>"));
 }
 

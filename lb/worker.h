@@ -126,8 +126,9 @@ struct listener {
     struct io io;
     struct timer retry; /* accept again after EMFILE and the like */
     struct worker *worker;
-    struct frontend *frontend; /* the newest view; the last one when it is gone */
-    struct edition *needs;     /* held when the frontend is gone, for the clients that are left */
+    struct frontend *frontend;          /* the newest view; the last one when it is gone */
+    const struct config_listen *config; /* likewise; NULL: it is in no configuration */
+    struct edition *needs; /* held when the frontend is gone, for the clients that are left */
     struct grave grave;
     size_t flows;            /* clients that came through it */
     unsigned binding;        /* which listen address it is of */

@@ -125,6 +125,7 @@ static void call_connected(struct conn *conn)
     }
     call->connected = true;
     if (call->connect_only) {
+        conn_flush(conn);
         call_end(call, CALL_DONE, 0);
         return;
     }
@@ -217,6 +218,16 @@ static bool call_connect(struct call *call, const struct call_request *request)
     return true;
 }
 
+/* False: no memory, and nothing is left of it. */
+static bool call_preface(struct call *call, struct span preface)
+{
+    if (preface.len == 0 || !conn_open(&call->conn) || conn_preface(&call->conn, preface))
+        return true;
+    call_stop(call);
+    errno = ENOMEM;
+    return false;
+}
+
 struct call *call_start(struct loop *loop, struct shelf *shelf, const struct call_request *request,
                         call_done_fn *done, void *ctx)
 {
@@ -238,7 +249,7 @@ struct call *call_start(struct loop *loop, struct shelf *shelf, const struct cal
     call->request_len = len;
     if (len > 0)
         memcpy(call->request, request->head_and_body.ptr, len);
-    if (call_connect(call, request))
+    if (call_connect(call, request) && call_preface(call, request->preface))
         return call;
     int error = errno;
     free(call);

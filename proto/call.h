@@ -42,6 +42,7 @@ typedef void call_done_fn(void *ctx, const struct call_result *result);
 struct call_request {
     struct addr addr;
     struct span head_and_body; /* the whole request, written by the caller; copied */
+    struct span preface;       /* bytes before everything, also before TLS; copied */
     bool is_head;              /* the method was HEAD */
     int64_t timeout_ms;
     bool connect_only;       /* done (CALL_DONE, status 0) when connected */

@@ -2,8 +2,8 @@
 /*
  * HTTP/1.x message heads: request line or status line, and header fields (RFC 9112 §2–§6, RFC 9110 §5–§8).
  *
- * Our own strict scan of the whole head decides (proto/scan); llhttp, in strict mode, parses what passed
- * and must agree, else the head is refused. The legal forms that llhttp 8.1 refuses are normalised before
+ * Our own strict scan of the whole head decides (proto/scan); llhttp, in strict mode, parses requests that
+ * passed and must agree, else the head is refused. The legal forms that llhttp 8.1 refuses are normalised before
  * it sees them (listed in head.c by name). A head is parsed once, whole, and kept as offsets into the
  * caller's buffer: nothing points into it after the call, and `base` must be given again to read it.
  *
@@ -64,6 +64,7 @@ enum header_id {
     HEADER_ACCESS_CONTROL_REQUEST_METHOD,
     HEADER_SERVER,
     HEADER_DATE,
+    HEADER_STRICT_TRANSPORT_SECURITY,
     HEADER_IDS,
 };
 enum header_id header_lookup(struct span name); /* case-insensitive */

@@ -49,9 +49,12 @@ static void put(struct writer *w, struct span s)
 /* `name` ends with ": " already. */
 static void put_line(struct writer *w, struct span name, struct span value)
 {
-    put(w, name);
-    put(w, value);
-    put(w, SPAN("\r\n"));
+    if (!has_room(w, name.len + value.len + 2))
+        return;
+    memcpy(w->at, name.ptr, name.len);
+    memcpy(w->at + name.len, value.ptr, value.len);
+    memcpy(w->at + name.len + value.len, "\r\n", 2);
+    w->at += name.len + value.len + 2;
 }
 
 static void put_line_unless_empty(struct writer *w, struct span name, struct span value)
@@ -76,22 +79,22 @@ static void put_field(struct writer *w, const char *base, const struct field *fi
     w->at += len;
 }
 
-static void put_number(struct writer *w, uint64_t n)
+enum { DIGITS_MAX = 20 };
+
+static struct span digits_of(uint64_t n, char digits[static DIGITS_MAX])
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    size_t at = DIGITS_MAX;
     do {
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
     } while (n > 0);
-    put(w, span_of(digits + at, sizeof(digits) - at));
+    return span_of(digits + at, DIGITS_MAX - at);
 }
 
 static void put_content_length(struct writer *w, uint64_t n)
 {
-    put(w, SPAN("Content-Length: "));
-    put_number(w, n);
-    put(w, SPAN("\r\n"));
+    char digits[DIGITS_MAX];
+    put_line(w, SPAN("Content-Length: "), digits_of(n, digits));
 }
 
 /* ---- requests ---- */
@@ -225,13 +228,23 @@ static void put_request_framing(struct writer *w, const struct request_edit *edi
     }
 }
 
-static bool keeps_request_field(const struct field *field, const struct request_edit *edit)
+/* What only we, or a proxy that we trust, may say about a client's certificate. */
+static bool claims_certificate(const struct field *field, const char *base)
+{
+    static const struct span prefix = {"x-ssl-client-", 13};
+    return field->id == HEADER_OTHER && span_starts_nocase(slice_of(base, field->name), prefix);
+}
+
+static bool keeps_request_field(const struct field *field, const char *base,
+                                const struct request_edit *edit)
 {
     uint64_t bit = BIT(field->id);
     if (field->hop_by_hop || field->underscore || (bit & request_own_ids) != 0)
         return false;
     if ((bit & forwarded_ids) != 0)
         return edit->trust_forwarded;
+    if (claims_certificate(field, base))
+        return edit->trust_forwarded && edit->client_certificate.len == 0;
     return field->id != HEADER_ACCEPT_ENCODING || !edit->drop_accept_encoding;
 }
 
@@ -242,7 +255,7 @@ size_t headers_write_request(const struct head *head, const char *base,
     put_request_line(&w, head, base, edit);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
-        if (!keeps_request_field(field, edit))
+        if (!keeps_request_field(field, base, edit))
             continue;
         if (field->id == HEADER_COOKIE)
             put_cookie(&w, base, field, &edit->cookie);
@@ -250,6 +263,7 @@ size_t headers_write_request(const struct head *head, const char *base,
             put_field(&w, base, field);
     }
     put_forwarded(&w, head, base, edit);
+    put(&w, edit->client_certificate);
     if (edit->upgrade)
         put(&w, SPAN("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     else if (edit->close)
@@ -263,11 +277,10 @@ size_t headers_write_request(const struct head *head, const char *base,
 
 static void put_status_line(struct writer *w, const struct head *head, const char *base)
 {
+    char digits[DIGITS_MAX];
     put(w, SPAN("HTTP/1.1 "));
-    put_number(w, head->status);
-    put(w, SPAN(" "));
-    put(w, slice_of(base, head->reason));
-    put(w, SPAN("\r\n"));
+    put(w, digits_of(head->status, digits));
+    put_line(w, SPAN(" "), slice_of(base, head->reason));
 }
 
 static void put_set_cookie(struct writer *w, const char *base, const struct field *field,
@@ -334,6 +347,8 @@ size_t headers_write_response(const struct head *head, const char *base,
         else
             put_field(&w, base, field);
     }
+    if (head->first[HEADER_STRICT_TRANSPORT_SECURITY] == 0)
+        put_line_unless_empty(&w, SPAN("Strict-Transport-Security: "), edit->hsts);
     put_line_unless_empty(&w, SPAN("Set-Cookie: "), edit->add_set_cookie);
     put_response_connection(&w, edit);
     put_response_framing(&w, edit);

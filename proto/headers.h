@@ -30,6 +30,9 @@ struct request_edit {
     uint64_t content_length;
     struct cookie_edit cookie;
     enum eio_sid_place untag; /* where the target has a sid whose tag comes off */
+    struct span
+        client_certificate;   /* whole lines about it, X-SSL-Client-…; the request's own fields of
+                                       such names go, unless it is empty and the peer is trusted */
     struct span default_host; /* Host towards the server when the client named none (HTTP/1.0) */
 };
 
@@ -50,6 +53,7 @@ struct response_edit {
     uint64_t content_length;
     bool has_content_length;
     struct set_cookie_edit set_cookie;
+    struct span hsts; /* Strict-Transport-Security, if the server does not say it itself */
     struct span add_set_cookie; /* a whole Set-Cookie value to add */
 };
 

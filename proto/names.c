@@ -46,6 +46,7 @@ static const char *const names[HEADER_IDS] = {
     [HEADER_ACCESS_CONTROL_REQUEST_METHOD] = "access-control-request-method",
     [HEADER_SERVER] = "server",
     [HEADER_DATE] = "date",
+    [HEADER_STRICT_TRANSPORT_SECURITY] = "strict-transport-security",
 };
 
 static const uint8_t by_length[LENGTH_MAX + 1][PER_LENGTH] = {
@@ -66,6 +67,7 @@ static const uint8_t by_length[LENGTH_MAX + 1][PER_LENGTH] = {
     [20] = {HEADER_SEC_WEBSOCKET_ACCEPT},
     [21] = {HEADER_SEC_WEBSOCKET_VERSION},
     [24] = {HEADER_SEC_WEBSOCKET_EXTENSIONS},
+    [25] = {HEADER_STRICT_TRANSPORT_SECURITY},
     [29] = {HEADER_ACCESS_CONTROL_REQUEST_METHOD},
 };
 

@@ -42,7 +42,7 @@ enum {
     ASK_CURRENT_MS = 1000,
     ASK_CANDIDATE_MS = 20,
     ASK_FORMER_MS = 500,
-    ROLE_FRESH_MS = 1000, /* an older answer decides nothing */
+    ROLE_FRESH_MS = 2500, /* an older answer decides nothing */
     QUIET_MS = 300,       /* so long nothing must speak for a failover before a hold is undone */
     ABORT_MS = 2000,      /* so long another sentinel may try after an abort */
     CANDIDATE_MS = 60000, /* an event's candidate is forgotten */
@@ -573,8 +573,14 @@ void follower_outdated(struct follower *f, uint64_t generation, uint64_t epoch, 
     enum { GENERATION_MAX = 1000000 }; // What a server answers is not signed.
     if (generation < f->generation || generation > GENERATION_MAX)
         return;
-    if (generation > f->generation)
+    bool raised = generation > f->generation;
+    if (raised)
         f->generation = generation;
+    if (raised && f->told && !f->held && f->state != FOLLOWER_SWITCH && epoch <= f->epoch) {
+        describe(f, f->epoch, &f->place, f->roles[ASK_CURRENT].run_id,
+                 "servers know a newer generation");
+        f->owner->baseline(f->ctx, &f->failover);
+    }
     if (epoch > f->epoch) {
         f->rival = true;
         f->rival_epoch = epoch;

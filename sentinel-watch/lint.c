@@ -11,8 +11,7 @@
 
 #include "base/mem.h"
 #include "sentinel-watch/asker.h"
-#include "sentinel-watch/master.h"
-#include "sentinel-watch/sentinel.h"
+#include "sentinel-watch/roster.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -251,7 +250,7 @@ static void ask_master(struct subject *subject, const struct place *place)
         .interval_ms = 200,
         .timeout_ms = 1000,
     };
-    master_map(subject->config, place, &options.place);
+    place_map(subject->config, place, &options.place);
     subject->asker = asker_new(subject->world, &options, on_role, subject);
 }
 
@@ -357,7 +356,7 @@ static void subject_begin(struct subject *subject)
         struct place place;
         if (!place_parse_text(span_str(opt->sentinels[i]), &place))
             continue; // Cannot be: the file has been checked.
-        master_map(subject->config, &place, &setup.place);
+        place_map(subject->config, &place, &setup.place);
         witness->subject = subject;
         witness->sentinel = sentinel_new(subject->world, &setup, &owner, witness);
     }

@@ -4,12 +4,6 @@
  * master_sync, which makes the questions to Redis nodes what the follower wants them to be. The
  * follower's decisions come out as callbacks; places are mapped there, so that the follower works
  * with the sentinels' own words and everybody downstream with addresses that can be reached.
- *
- * Which sentinels count as voters:
- *   - those of the configuration, from the start, heard or not: silence must not make a majority;
- *   - others that sentinels tell of, once they answer, and are told of by two (by one, where only one
- *     can be heard), so that one liar cannot bring a majority of its own along.
- * A sentinel may be known by a name here and by an address there: its run id decides.
  */
 #include "sentinel-watch/master.h"
 
@@ -23,14 +17,9 @@
 
 enum {
     TICK_MS = 100,
+    CALM_TICK_MS = 500,
     ASK_TIMEOUT_MS = 500,
     ASK_CURRENT_TIMEOUT_MS = 1000,
-    LISTED_MS = 60000, /* who is neither heard nor told of for so long is forgotten */
-};
-
-struct seat { /* a sentinel and what is known of it from others */
-    struct sentinel *sentinel;
-    int64_t listed_ms[VOTERS_MAX]; /* by which others, when; 0: never */
 };
 
 struct asking {
@@ -47,12 +36,12 @@ struct master {
     struct doors *doors;
     struct journal *journal;
     struct follower follower;
-    struct seat seats[VOTERS_MAX];
-    size_t seat_count;
+    struct roster *roster;
     struct asking askings[ASK_KINDS];
     struct canary *canary; /* NULL: off */
     struct timer tick;
     struct grave grave;
+    bool busy;         /* sentinels are asked often */
     bool told_pending; /* doors have told everybody; the follower hears of it in the next tick */
     struct master_memory memory;
     int64_t switched_ms;
@@ -65,29 +54,13 @@ static int64_t now_ms(const struct master *m)
     return m->world->loop->now_ms;
 }
 
-/* ---- places ---- */
-
-void master_map(const struct config_sentinel *config, const struct place *place, struct place *out)
-{
-    *out = *place;
-    for (size_t i = 0; i < config->opt.address_map_count; i++) {
-        struct place from, to;
-        const struct pair *pair = &config->opt.address_map[i];
-        if (place_parse_text(span_str(pair->from), &from) && place_eq(&from, place) &&
-            place_parse_text(span_str(pair->to), &to)) {
-            *out = to;
-            return;
-        }
-    }
-}
-
 /* ---- what the follower decides ---- */
 
 static struct failover mapped(const struct master *m, const struct failover *failover)
 {
     struct failover out = *failover;
-    master_map(m->config, &failover->old_place, &out.old_place);
-    master_map(m->config, &failover->new_place, &out.new_place);
+    place_map(m->config, &failover->old_place, &out.old_place);
+    place_map(m->config, &failover->new_place, &out.new_place);
     return out;
 }
 
@@ -207,11 +180,16 @@ static void ask_place(struct asking *asking, const struct ask *ask)
         .interval_ms = ask->interval_ms,
         .timeout_ms = asking->kind == ASK_CURRENT ? ASK_CURRENT_TIMEOUT_MS : ASK_TIMEOUT_MS,
     };
-    master_map(m->config, &ask->place, &options.place);
+    place_map(m->config, &ask->place, &options.place);
     asking->asker = asker_new(m->world, &options, on_role, asking);
 }
 
-/* Asks whom the follower wants to be asked, and sentinels sooner when it wants to know more. */
+static bool is_busy(const struct master *m)
+{
+    return follower_poll_ms(&m->follower) <= TICK_MS;
+}
+
+/* Asks whom the follower wants to be asked, and all sentinels as soon as the calm is over. */
 static void master_sync(struct master *m)
 {
     for (enum ask_kind kind = 0; kind < ASK_KINDS; kind++) {
@@ -222,220 +200,71 @@ static void master_sync(struct master *m)
     struct place current, former = {0};
     const struct place *old = &follower_ask(&m->follower, ASK_FORMER)->place;
     if (place_known(&m->follower.place)) {
-        master_map(m->config, &m->follower.place, &current);
+        place_map(m->config, &m->follower.place, &current);
         canary_follow(m->canary, &current);
     }
     if (place_known(old))
-        master_map(m->config, old, &former);
+        place_map(m->config, old, &former);
     canary_watch_former(m->canary, &former);
+    bool begins = !m->busy && is_busy(m);
+    m->busy = is_busy(m);
+    if (begins)
+        roster_poll(m->roster);
 }
 
 /* ---- sentinels ---- */
 
-static struct seat *seat_of(struct master *m, const struct sentinel *sentinel)
-{
-    for (size_t i = 0; i < m->seat_count; i++)
-        if (m->seats[i].sentinel == sentinel)
-            return &m->seats[i];
-    abort();
-}
-
-static const char *source_of(const struct sentinel *sentinel, char out[static PLACE_TEXT_MAX])
-{
-    struct sentinel_info info;
-    sentinel_info(sentinel, &info);
-    return place_show(&info.place, out);
-}
-
-static void note_sentinel(struct master *m, const struct sentinel *sentinel, bool warning,
-                          const char *text)
-{
-    char source[PLACE_TEXT_MAX];
-    journal_add(m->journal, now_ms(m), ENTRY_SENTINEL, warning, m->config->opt.master,
-                source_of(sentinel, source), text);
-}
-
-static size_t listed_by(const struct master *m, const struct seat *seat)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < m->seat_count; i++)
-        count += seat->listed_ms[i] != 0 && now_ms(m) - seat->listed_ms[i] < LISTED_MS;
-    return count;
-}
-
-static size_t heard(const struct master *m)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < m->seat_count; i++)
-        count += sentinel_voter(m->seats[i].sentinel) >= 0;
-    return count;
-}
-
-static void make_voter(struct master *m, struct sentinel *sentinel)
-{
-    sentinel_set_voter(sentinel, follower_add_sentinel(&m->follower));
-}
-
-static void on_report(void *ctx, struct sentinel *sentinel, const struct report *report)
+static int on_join(void *ctx)
 {
     struct master *m = ctx;
-    struct seat *seat = seat_of(m, sentinel);
-    if (sentinel_voter(sentinel) < 0 && listed_by(m, seat) >= (heard(m) > 1 ? 2u : 1u))
-        make_voter(m, sentinel);
-    int voter = sentinel_voter(sentinel);
-    if (voter < 0)
-        return;
-    if (!m->follower.votes.list[voter].up)
-        note_sentinel(m, sentinel, false, "the sentinel is heard");
+    return follower_add_sentinel(&m->follower);
+}
+
+static void on_leave(void *ctx, int voter)
+{
+    struct master *m = ctx;
+    follower_remove_sentinel(&m->follower, voter, now_ms(m));
+    master_sync(m);
+}
+
+static void on_report(void *ctx, int voter, const struct report *report)
+{
+    struct master *m = ctx;
     follower_report(&m->follower, voter, report, now_ms(m));
     master_sync(m);
 }
 
-static void on_lost(void *ctx, struct sentinel *sentinel)
+static void on_lost(void *ctx, int voter)
 {
     struct master *m = ctx;
-    int voter = sentinel_voter(sentinel);
-    if (voter < 0)
-        return;
-    if (m->follower.votes.list[voter].up) {
-        struct sentinel_info info;
-        char text[ENTRY_TEXT_MAX];
-        sentinel_info(sentinel, &info);
-        snprintf(text, sizeof(text), "the sentinel is not heard any more: %s", info.trouble);
-        note_sentinel(m, sentinel, true, text);
-    }
     follower_lost_sentinel(&m->follower, voter, now_ms(m));
     master_sync(m);
 }
 
-static void on_event(void *ctx, struct sentinel *sentinel, struct span channel, struct span payload)
+static bool on_event(void *ctx, int voter, const struct event *event)
 {
     struct master *m = ctx;
-    char source[PLACE_TEXT_MAX];
-    struct event event;
-    if (span_eq(channel, SPAN("__sentinel__:hello")))
-        return;
-    event_parse(channel, payload, &event);
-    if (event.master[0] && strcmp(event.master, m->config->opt.master) != 0)
-        return; // Another master's.
-    journal_event(m->journal, now_ms(m), m->config->opt.master, source_of(sentinel, source),
-                  channel, payload);
-    if (event.kind == EVENT_MEMBER || event.kind == EVENT_RESET || event.kind == EVENT_SWITCH)
-        sentinel_ask_members(sentinel);
-    int voter = sentinel_voter(sentinel);
-    if (voter >= 0 && follower_event(&m->follower, voter, &event, now_ms(m)))
-        sentinel_poll(sentinel);
+    bool ask = voter >= 0 && follower_event(&m->follower, voter, event, now_ms(m));
     master_sync(m);
+    return ask;
 }
 
-static void remove_seat(struct master *m, size_t at)
-{
-    struct seat *seat = &m->seats[at];
-    int voter = sentinel_voter(seat->sentinel);
-    sentinel_free(seat->sentinel);
-    m->seat_count--;
-    memmove(seat, seat + 1, (m->seat_count - at) * sizeof(*seat));
-    for (size_t i = 0; i < m->seat_count; i++) { // Who listed whom goes by position.
-        int64_t *listed = m->seats[i].listed_ms;
-        memmove(&listed[at], &listed[at + 1], (VOTERS_MAX - 1 - at) * sizeof(*listed));
-        listed[VOTERS_MAX - 1] = 0;
-    }
-    if (voter >= 0)
-        follower_remove_sentinel(&m->follower, voter, now_ms(m));
-    master_sync(m);
-}
-
-/* Two that turn out to be the same: the one that was found goes, or the later one. */
-static void on_named(void *ctx, struct sentinel *sentinel)
+static void on_published(void *ctx, const char *source, struct span channel, struct span payload)
 {
     struct master *m = ctx;
-    struct sentinel_info info, other;
-    sentinel_info(sentinel, &info);
-    for (size_t i = 0; i < m->seat_count; i++) {
-        sentinel_info(m->seats[i].sentinel, &other);
-        if (m->seats[i].sentinel == sentinel || strcmp(other.run_id, info.run_id) != 0)
-            continue;
-        bool this_goes = !info.configured;
-        note_sentinel(m, sentinel, info.configured && other.configured,
-                      "it is a sentinel that is known by another address already");
-        remove_seat(m, this_goes ? (size_t)(seat_of(m, sentinel) - m->seats) : i);
-        return;
-    }
+    journal_event(m->journal, now_ms(m), m->config->opt.master, source, channel, payload);
 }
 
-static const struct sentinel_owner sentinel_owner;
-
-static struct seat *add_seat(struct master *m, const struct place *place, bool configured)
-{
-    if (m->seat_count == VOTERS_MAX)
-        return NULL;
-    const struct sentinel_options *opt = &m->config->opt;
-    struct sentinel_setup setup = {
-        .master = opt->master,
-        .username = opt->username,
-        .password = opt->password,
-        .configured = configured,
-    };
-    master_map(m->config, place, &setup.place);
-    struct seat *seat = &m->seats[m->seat_count++];
-    *seat = (struct seat){.sentinel = sentinel_new(m->world, &setup, &sentinel_owner, m)};
-    return seat;
-}
-
-/* The sentinel that another one tells of, NULL: a new one. */
-static struct seat *find_seat(struct master *m, const struct place *place, struct span run_id)
-{
-    struct place there;
-    struct endpoint endpoint;
-    char text[PLACE_TEXT_MAX];
-    master_map(m->config, place, &there);
-    endpoint_parse(span_str(place_show(&there, text)), false, &endpoint);
-    for (size_t i = 0; i < m->seat_count; i++) {
-        struct sentinel_info info;
-        sentinel_info(m->seats[i].sentinel, &info);
-        bool named = info.run_id[0] && span_eq(span_str(info.run_id), run_id);
-        bool same_addr = endpoint.kind == ENDPOINT_ADDR && info.addr->len > 0 &&
-                         addr_eq(info.addr, &endpoint.addr);
-        if (named || same_addr || place_eq(&info.place, &there))
-            return &m->seats[i];
-    }
-    return NULL;
-}
-
-static void forget_unlisted(struct master *m)
-{
-    for (size_t i = m->seat_count; i-- > 0;) {
-        struct sentinel_info info;
-        sentinel_info(m->seats[i].sentinel, &info);
-        if (info.configured || info.up || listed_by(m, &m->seats[i]) > 0)
-            continue;
-        note_sentinel(m, m->seats[i].sentinel, false, "nobody tells of this sentinel any more");
-        remove_seat(m, i);
-    }
-}
-
-static void on_sentinels(void *ctx, struct sentinel *sentinel, const struct resp *list)
+static void on_sentinel(void *ctx, const char *source, bool warning, const char *text)
 {
     struct master *m = ctx;
-    size_t from = (size_t)(seat_of(m, sentinel) - m->seats);
-    for (size_t i = 0; i < list->count && i < VOTERS_MAX; i++) {
-        const struct resp *fields = list->items[i];
-        struct place place;
-        if (!place_parse(resp_field(fields, "ip"), resp_field(fields, "port"), &place))
-            continue;
-        struct seat *seat = find_seat(m, &place, resp_field(fields, "runid"));
-        if (!seat)
-            seat = add_seat(m, &place, false);
-        if (seat)
-            seat->listed_ms[from] = now_ms(m);
-    }
-    forget_unlisted(m);
+    journal_add(m->journal, now_ms(m), ENTRY_SENTINEL, warning, m->config->opt.master, source,
+                text);
 }
 
-static void on_replicas(void *ctx, struct sentinel *sentinel, const struct resp *list)
+static void on_replicas(void *ctx, const struct resp *list)
 {
     struct master *m = ctx;
-    (void)sentinel;
     m->node_count = 0;
     for (size_t i = 0; i < list->count && m->node_count < NODES_MAX; i++) {
         const struct resp *fields = list->items[i];
@@ -463,12 +292,14 @@ static int64_t on_poll_ms(void *ctx)
     return follower_poll_ms(&m->follower);
 }
 
-static const struct sentinel_owner sentinel_owner = {
+static const struct roster_owner roster_owner = {
+    .join = on_join,
+    .leave = on_leave,
     .report = on_report,
     .lost = on_lost,
     .event = on_event,
-    .named = on_named,
-    .sentinels = on_sentinels,
+    .published = on_published,
+    .note = on_sentinel,
     .replicas = on_replicas,
     .poll_ms = on_poll_ms,
 };
@@ -478,7 +309,6 @@ static const struct sentinel_owner sentinel_owner = {
 static void on_tick(struct timer *timer)
 {
     struct master *m = container_of(timer, struct master, tick);
-    bool was_calm = follower_poll_ms(&m->follower) > TICK_MS;
     if (m->told_pending) {
         m->told_pending = false;
         if (m->follower.state == FOLLOWER_SWITCH)
@@ -487,11 +317,7 @@ static void on_tick(struct timer *timer)
     }
     follower_tick(&m->follower, now_ms(m));
     master_sync(m);
-    // Who waits for his calm second is asked at once when it is over with the calm.
-    if (was_calm && follower_poll_ms(&m->follower) <= TICK_MS)
-        for (size_t i = 0; i < m->seat_count; i++)
-            sentinel_poll(m->seats[i].sentinel);
-    loop_timer_start(m->world->loop, &m->tick, TICK_MS);
+    loop_timer_start(m->world->loop, &m->tick, m->busy ? TICK_MS : CALM_TICK_MS);
 }
 
 void master_phase(struct master *m, const struct failover *failover, enum phase phase)
@@ -560,12 +386,7 @@ struct master *master_new(struct link_world *world, const struct config_sentinel
         m->askings[kind] = (struct asking){.master = m, .kind = kind};
     if (config->opt.canary_interval_ms > 0)
         begin_canary(m, watcher);
-    for (size_t i = 0; i < config->opt.sentinels_count; i++) {
-        struct place place;
-        bool good = place_parse_text(span_str(config->opt.sentinels[i]), &place);
-        assert(good); // The configuration has been checked.
-        make_voter(m, add_seat(m, &place, true)->sentinel);
-    }
+    m->roster = roster_new(world, config, &roster_owner, m);
     timer_init(&m->tick, on_tick);
     loop_timer_start(world->loop, &m->tick, TICK_MS);
     return m;
@@ -584,8 +405,7 @@ void master_free(struct master *m)
     for (enum ask_kind kind = 0; kind < ASK_KINDS; kind++)
         asker_free(m->askings[kind].asker);
     canary_free(m->canary);
-    for (size_t i = 0; i < m->seat_count; i++)
-        sentinel_free(m->seats[i].sentinel);
+    roster_free(m->roster);
     m->grave.fn = master_bury;
     loop_bury(m->world->loop, &m->grave);
 }
@@ -628,12 +448,12 @@ void master_remember(const struct master *m, struct master_memory *out)
 
 size_t master_sentinel_count(const struct master *m)
 {
-    return m->seat_count;
+    return roster_count(m->roster);
 }
 
 struct sentinel *master_sentinel(const struct master *m, size_t i)
 {
-    return m->seats[i].sentinel;
+    return roster_at(m->roster, i);
 }
 
 bool master_canary(const struct master *m, struct canary_info *out)

@@ -12,7 +12,7 @@
 #include "sentinel-watch/doors.h"
 #include "sentinel-watch/follower.h"
 #include "sentinel-watch/journal.h"
-#include "sentinel-watch/sentinel.h"
+#include "sentinel-watch/roster.h"
 
 struct master;
 
@@ -77,8 +77,5 @@ size_t master_nodes(const struct master *master, const struct node **list);
 /* The last answer of a node that is asked for its role itself. */
 const struct answered_role *master_role(const struct master *master, enum ask_kind kind);
 const char *master_role_trouble(const struct master *master, enum ask_kind kind);
-
-/* An address by the address map. */
-void master_map(const struct config_sentinel *config, const struct place *place, struct place *out);
 
 #endif

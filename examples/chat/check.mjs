@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a visitor of the demo would do, without a browser: read the page, chat, lose a server. */
+/* What a visitor of the demo would do, without a browser: read the page, chat, lose a server, and Redis. */
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import {setTimeout as pause} from 'node:timers/promises';
 import {io} from 'socket.io-client';
 
 async function until(what, condition) {
-  for (const end = Date.now() + 15000; Date.now() < end; await pause(20)) if (condition()) return;
+  for (const end = Date.now() + 30000; Date.now() < end; await pause(20)) if (condition()) return;
   throw new Error(`did not happen: ${what}`);
 }
 
-export async function check({url, apps, limpet, socket}) {
+export async function check({url, apps, limpet, socket, redis}) {
   const page = await fetch(url);
   assert.equal(page.status, 200);
   assert.match(await page.text(), /limpet chat/);
@@ -41,6 +41,23 @@ export async function check({url, apps, limpet, socket}) {
   await until('the moved ones are in the lobby again', () => moved.every(visitor => visitor.history.length >= visitors.length));
   moved[0].client.emit('say', 'still here');
   await until('everyone hears it', () => visitors.every(visitor => visitor.heard.includes('still here')));
+
+  // The Redis master dies in the middle of a conversation: nobody is disconnected, nothing is lost.
+  let dropped = 0;
+  for (const visitor of visitors) {
+    visitor.heard.length = 0;
+    visitor.client.on('disconnect', () => dropped++);
+  }
+  redis.kill('SIGKILL');
+  const talkers = visitors.filter(visitor => !moved.includes(visitor));
+  const words = [];
+  for (let i = 0; i < 40; i++) {
+    words.push(`word ${i}`);
+    talkers[i % talkers.length].client.emit('say', words[i]);
+    await pause(25);
+  }
+  await until('every word is heard, by everyone', () => visitors.every(visitor => words.every(word => visitor.heard.includes(word))));
+  assert.equal(dropped, 0, 'nobody was disconnected');
 
   const stat = spawnSync(limpet, ['ctl', '-s', socket, 'show', 'stat'], {encoding: 'utf8'});
   assert.equal(stat.status, 0, stat.stderr);

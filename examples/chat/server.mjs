@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * One process of the chat. Start as many as you like, each with a NAME and a PORT of its own, and
- * the same REDIS; limpet in front makes them one chat. Rooms and broadcasts span the processes by
+ * the same Redis; limpet in front makes them one chat. Rooms and broadcasts span the processes by
  * @socket.io/redis-adapter; each room's last messages lie in Redis too, so it does not matter
  * where you land.
  *
  *   NAME=app01 PORT=3001 REDIS=redis://127.0.0.1:6379 node server.mjs
+ *
+ * With SENTINELS=127.0.0.1:26379,… instead of REDIS, and LIMPET_SECRET, it follows Redis Sentinel by
+ * sentinel-watch and the module of ../socketio: a failover of Redis loses no message.
  */
 import {once} from 'node:events';
 import {readFile} from 'node:fs/promises';
@@ -13,19 +16,38 @@ import http from 'node:http';
 import {createAdapter} from '@socket.io/redis-adapter';
 import Redis from 'ioredis';
 import {Server} from 'socket.io';
+import {redisFailover} from '../socketio/index.cjs';
 
 const name = process.env.NAME ?? `chat-${process.pid}`;
 const port = Number(process.env.PORT ?? 3001);
-const redis = new Redis(process.env.REDIS ?? 'redis://127.0.0.1:6379');
-const subscriber = redis.duplicate();
-for (const each of [redis, subscriber]) each.on('error', error => console.error(`${name}: redis: ${error.message}`));
-await Promise.all([redis, subscriber].map(each => each.status === 'ready' || once(each, 'ready')));
+const secret = process.env.LIMPET_SECRET;
+const sentinels = process.env.SENTINELS?.split(',').map(each => ({host: each.replace(/:\d+$/, ''), port: Number(each.split(':').pop())}));
+
+async function connect(options = {}) {
+  const steady = {maxRetriesPerRequest: null, retryStrategy: n => Math.min(n * 50, 500), ...options};
+  const client = sentinels ? new Redis({sentinels, name: process.env.MASTER ?? 'mymaster', ...steady})
+    : new Redis(process.env.REDIS ?? 'redis://127.0.0.1:6379', steady);
+  let last; // once, however often it is tried
+  client.on('ready', () => (last = undefined));
+  client.on('error', error => {
+    if (!last) console.error(`${name}: redis: ${error.message}`);
+    last = error;
+  });
+  await once(client, 'ready');
+  return client;
+}
+
+// One for what is kept, which looks after itself; two for the adapter, which follow signals.
+const [redis, pub, sub] = await Promise.all([connect({failoverDetector: Boolean(sentinels)}), connect(), connect()]);
+const failover = secret ? redisFailover({pub, sub, secrets: [secret], master: process.env.MASTER ?? 'mymaster', watch: process.env.WATCH, log: text => console.log(`${name}: ${text}`)}) : undefined;
+await failover?.start();
 
 const kept = 50;          // messages of a room that newcomers see
 const longest = 2000;     // characters of a message
 const page = await readFile(new URL('public/index.html', import.meta.url));
 
 const server = http.createServer((req, res) => {
+  if (failover?.handle(req, res)) return;
   const {pathname} = new URL(req.url, 'http://chat');
   if (pathname === '/health') return void res.end('ok\n');
   if (pathname === '/' || pathname === '/index.html') {
@@ -36,7 +58,7 @@ const server = http.createServer((req, res) => {
   res.end('There is nothing here.\n');
 });
 
-const io = new Server(server, {adapter: createAdapter(redis, subscriber)});
+const io = new Server(server, {adapter: createAdapter(failover?.pub ?? pub, failover?.sub ?? sub)});
 
 /* Text from a stranger: trimmed, without control characters, not too long, never empty. */
 function clean(text, length, otherwise) {
@@ -88,8 +110,8 @@ io.on('connection', socket => {
     const said = clean(text, longest, '');
     if (!room || said === '') return;
     const message = {room, name: socket.data.name, text: said, server: name, at: Date.now()};
-    await redis.multi().lpush(`chat:room:${room}`, JSON.stringify(message)).ltrim(`chat:room:${room}`, 0, kept - 1).exec();
     io.to(room).emit('said', message);
+    await redis.multi().lpush(`chat:room:${room}`, JSON.stringify(message)).ltrim(`chat:room:${room}`, 0, kept - 1).exec();
   }));
 
   socket.on('typing', () => {

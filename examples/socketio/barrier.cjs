@@ -63,10 +63,14 @@ class Barrier {
   #hold(signal, order) {
     if (order > 0 && this.before === undefined) this.before = {seen: this.seen};
     this.held.add(signal.watcher);
+    this.wait(signal.hold_max_ms);
+  }
+
+  /* Publishes wait: until somebody says more, but not longer than this. */
+  wait(most) {
     this.gate.close();
     clearTimeout(this.timer);
-    const most = Number.isFinite(signal.hold_max_ms) && signal.hold_max_ms > 0 ? signal.hold_max_ms : HOLD_MAX_MS;
-    this.timer = setTimeout(() => this.#release('held for as long as may be'), most);
+    this.timer = setTimeout(() => this.#release('held for as long as may be'), most > 0 ? most : HOLD_MAX_MS);
     this.timer.unref?.();
   }
 

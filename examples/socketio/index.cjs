@@ -10,7 +10,7 @@
 'use strict';
 const {Barrier} = require('./barrier.cjs');
 const {Gate} = require('./gate.cjs');
-const {IoredisLink} = require('./ioredis.cjs');
+const {IoredisLink, pause} = require('./ioredis.cjs');
 const {NodeRedisLink} = require('./node_redis.cjs');
 const {BODY_MAX, Signatures, parse} = require('./signal.cjs');
 
@@ -51,6 +51,7 @@ function answer(res, status, value) {
  * log: (text) => void.
  */
 function redisFailover({pub, sub, secrets, master, path = PATH, watch, queue = {}, socket, log = () => {}}) {
+  if (watch !== undefined && master === undefined) throw new Error('watch: needs master, too');
   const signatures = new Signatures([secrets].flat());
   const publisher = link(pub, {socket}, 'pub');
   const subscriber = link(sub, {socket}, 'sub');
@@ -99,17 +100,20 @@ function redisFailover({pub, sub, secrets, master, path = PATH, watch, queue = {
     },
 
     /*
-     * A process that starts in the middle of a failover asks where the master is, and waits for it.
-     * Without `watch`, or when nobody answers, the clients stay where they were told to be.
+     * A process that has just started asks where the master is, and goes there; in the middle of a
+     * failover it holds its publishes until it is told more. Takes `within_ms` at most. False: nobody
+     * answered, the clients stay where they are.
      */
     async start({within_ms: withinMs = 2000} = {}) {
-      if (!watch) return false;
+      if (watch === undefined) return false;
       try {
-        const asked = await fetch(new URL(`/master/${encodeURIComponent(master ?? '')}`, watch), {signal: AbortSignal.timeout(withinMs)});
-        const told = await asked.json();
-        const place = told.master ?? told;
-        if (!place?.host || barrier.seen) return false;
-        await Promise.all([subscriber, publisher].map(each => each.go(place, place.run_id)));
+        const asked = await fetch(new URL(`/master/${encodeURIComponent(master)}`, watch), {signal: AbortSignal.timeout(withinMs)});
+        if (!asked.ok) throw new Error(`${asked.status} ${(await asked.text()).trim()}`);
+        const {known, phase, current} = await asked.json();
+        if (!known || barrier.seen) return false;
+        if (phase === 'hold' || phase === 'sub') barrier.wait();
+        const there = Promise.all([subscriber, publisher].map(each => each.go(current, current.run_id)));
+        await Promise.race([there, pause(withinMs)]);
         return true;
       } catch (error) {
         log(`redis: sentinel-watch at ${watch}: ${error.message}`);

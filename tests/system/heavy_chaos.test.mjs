@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // tsan: yes
-// full: yes
+// full: soak
 // Bad clients and bad servers at random (harness/chaos.mjs), servers that come and go, full servers
 // and queues, small timeouts. Meanwhile good clients of good servers notice nothing; afterwards
 // nothing is left: no flow, tunnel, poll, buffer, descriptor, hold on a sid, and no work. And a

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// full: yes
+// full: failover
 // A Redis failover that Socket.IO's users never notice: three servers send 100 + 20 + 20 messages a
 // second through Redis while its master is killed, frozen, replaced by hand, killed twice, or while
 // the leading sentinel freezes. With the module nothing is lost, the order is kept, what comes twice
@@ -91,3 +91,25 @@ for (const [name, each] of Object.entries(cases)) {
     if (!each.twice) assert.ok(result.backMs <= ms(1000) + 1000, `back after ${result.backMs} ms`);
   });
 }
+
+/* What the same costs without sentinel-watch. Nothing is asserted: these are the others. */
+const table = [];
+for (const library of full ? ['ioredis', 'ioredis6', 'redis6'] : []) {
+  for (const name of ['killed', 'frozen', 'replaced by hand']) {
+    once(`the master is ${name}: plain ${library}`, {timeout: 240000}, async t => {
+      const news = await startNews(t, {way: 'plain', library});
+      await cases[name].run(news);
+      await switched(news);
+      const back = await flowing(news, 90000).then(() => true, () => false);
+      news.set.master.signal('SIGCONT');
+      const {lost, sent, reordered, backMs, disconnects} = await settle(news, {whole: false});
+      table.push([library, name, lost, sent, reordered, back ? `${backMs.toFixed(0)} ms` : 'never in 90 s', disconnects]);
+      t.diagnostic(`plain ${library}, ${name}: ${JSON.stringify({lost, sent, reordered, back, backMs, disconnects})}`);
+    });
+  }
+}
+if (full)
+  once('the others, as a table', async t => {
+    t.diagnostic('client | master | lost (6 readers) | sent | out of order | back after the first +switch-master | readers disconnected');
+    for (const row of table) t.diagnostic(row.join(' | '));
+  });

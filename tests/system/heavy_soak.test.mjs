@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// full: yes
+// full: soak
 // 300 sessions of mixed majors and transports over three servers of each major, workers 4, with
 // churn; one minute, or ten in scripts/test --full. Nothing is set on clients and servers: each
 // major has a frontend of its own. No answer "Session ID unknown", no 5xx, every client with

@@ -11,7 +11,7 @@ import Redis5 from 'ioredis';
 import Redis6 from 'ioredis6';
 import * as redis4 from 'redis4';
 import * as redis6 from 'redis6';
-import {eventually, inTime, once, startRedis, stays} from './harness/index.mjs';
+import {eventually, inTime, once, startRedis, startSentinels, startWatch, stays, watchConfig} from './harness/index.mjs';
 
 const {redisFailover} = createRequire(import.meta.url)('../../examples/socketio/index.cjs');
 const secret = 'a secret that is long enough';
@@ -240,4 +240,17 @@ once('signals that are not genuine change nothing', async t => {
   body = signal();
   assert.equal(await status(body), 200);
   assert.equal(await status(early), 409, 'came late');
+});
+
+once('a process that starts asks sentinel-watch where the master is', async t => {
+  const set = await startSentinels(t);
+  const watch = await startWatch(t, watchConfig(set, [], {admin: {http: '127.0.0.1:0'}}));
+  await watch.logged(/the master is /);
+  const old = await startRedis(t);
+  const {failover, heard} = await start(t, libraries['ioredis 5'], old, {master: set.name, watch: watch.url('admin.http')});
+  assert.equal(await failover.start(), true);
+  assert.equal(failover.state.connected_to, set.master.address);
+  failover.pub.publish('news', 'x');
+  await eventually('heard', () => heard.length === 1);
+  assert.equal(await set.master.command('PUBSUB', 'NUMSUB', 'news').then(([, n]) => n), 1);
 });

@@ -2,11 +2,11 @@
 /*
  * Runs test files and ends with one line of counts.
  *
- *   node run.mjs [--tsan] [--full] [--light] [--jobs N] [--times N] [FOLDER or FILE …]
+ *   node run.mjs [--tsan] [--full SECTION] [--light] [--jobs N] [--times N] [FOLDER or FILE …]
  *
  * Without files: tests/system and tests/http. Files called heavy_* measure something and run one
  * at a time after the others. --tsan takes only files with the words "tsan: yes" in their first
- * lines; --full only those with "full: yes", with LIMPET_TEST_FULL=1; --light leaves
+ * lines; --full only those with "full: SECTION", with LIMPET_TEST_FULL=1; --light leaves
  * the heavy ones out; --times repeats the lot.
  * Writes the counts as JSON to $LIMPET_TEST_COUNTS when set. Exit code 1 when anything failed.
  */
@@ -21,7 +21,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const {values, positionals} = parseArgs({
   allowPositionals: true,
   options: {
-    tsan: {type: 'boolean'}, full: {type: 'boolean'}, light: {type: 'boolean'},
+    tsan: {type: 'boolean'}, full: {type: 'string'}, light: {type: 'boolean'},
     jobs: {type: 'string', default: '2'}, times: {type: 'string', default: '1'},
   },
 });
@@ -32,10 +32,10 @@ function testFiles(where) {
   return fs.readdirSync(where).filter(name => name.endsWith('.test.mjs') && !name.startsWith('.')).sort().map(name => path.resolve(where, name));
 }
 
-const marked = (file, mark) => fs.readFileSync(file, 'utf8').split('\n').slice(0, 20).some(line => line.includes(`${mark}: yes`));
+const marked = (file, mark) => fs.readFileSync(file, 'utf8').split('\n').slice(0, 20).includes(`// ${mark}`);
 let files = (positionals.length ? positionals : [here, path.join(here, '../http')]).flatMap(testFiles);
-if (values.tsan) files = files.filter(file => marked(file, 'tsan'));
-if (values.full) files = files.filter(file => marked(file, 'full'));
+if (values.tsan) files = files.filter(file => marked(file, 'tsan: yes'));
+if (values.full) files = files.filter(file => marked(file, `full: ${values.full}`));
 const heavy = file => path.basename(file).startsWith('heavy_');
 if (values.light) files = files.filter(file => !heavy(file));
 const counts = {passed: 0, failed: 0, skipped: 0};

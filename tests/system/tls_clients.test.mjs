@@ -2,7 +2,7 @@
 // Client certificates: required, optional, off; and stapled OCSP.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import {Authority, balance, behaviour, listenTls, localNames, openTls, sClient, startServers} from './harness/index.mjs';
+import {Authority, ask, balance, behaviour, listenTls, localNames, openTls, sClient, startServers} from './harness/index.mjs';
 
 behaviour('client certificates are asked for and checked', {limpetOnly: true}, async (t, {workers}) => {
   const authority = new Authority(t), stranger = new Authority(t);
@@ -31,6 +31,40 @@ behaviour('client certificates are asked for and checked', {limpetOnly: true}, a
   assert.equal(await status('optional', read(bad)), 'refused');
   assert.equal(await status('off', nobody), 200);
   assert.equal(await status('off', read(bad)), 200);
+});
+
+behaviour('servers are told who the client is, and nobody can say so himself', {limpetOnly: true}, async (t, {workers}) => {
+  const authority = new Authority(t);
+  const servers = await startServers(t, 1, 4);
+  const own = authority.make(['client.test'], {subject: '/O=Works/CN=Jo "x"\u0007 Doe'});
+  const frontend = (options, over = {}) => ({listen: listenTls([authority.make(localNames)], options), backend: 'app', ...over});
+  const asking = {client_ca: authority.pem, client_verify: 'optional'};
+  const limpet = await balance(t, servers, {frontends: {
+    main: frontend(asking), plain: {listen: '127.0.0.1:0', backend: 'app'},
+    trusting: {listen: '127.0.0.1:0', backend: 'app', trusted_proxies: '127.0.0.1'},
+    both: frontend(asking, {trusted_proxies: '127.0.0.1'})}}, {workers});
+  const forged = {'X-SSL-Client-DN': 'CN=root', 'x-ssl-client-verify': 'SUCCESS', 'X-SSL-Client-Anything': '1', 'X-SSL-Cipher': 'stays'};
+  const about = headers => Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith('x-ssl-')));
+  const over = async (name, options) => {
+    const conn = await openTls(t, limpet.port(name), {ca: authority.ca, ...options});
+    return about((await conn.ask('GET', '/who', {headers: forged})).json().headers);
+  };
+  const cert = {cert: fs.readFileSync(own.cert), key: fs.readFileSync(own.key)};
+  for (const name of ['main', 'both']) {
+    const seen = await over(name, cert);
+    assert.equal(seen['x-ssl-client-verify'], 'SUCCESS');
+    assert.match(seen['x-ssl-client-dn'], /^CN=Jo .*Doe,O=Works$/);
+    assert.match(seen['x-ssl-client-dn'], /^[ -~]*$/);
+    assert.match(seen['x-ssl-client-cn'], /^Jo [ -~]*Doe$/);
+    assert.match(seen['x-ssl-client-issuer'], /^CN=Test Authority$/);
+    assert.match(seen['x-ssl-client-serial'], /^[0-9a-f]+$/);
+    assert.match(seen['x-ssl-client-sha256'], /^[0-9a-f]{64}$/);
+    assert.equal(seen['x-ssl-client-anything'], undefined);
+    assert.deepEqual(await over(name, {}), {'x-ssl-client-verify': 'NONE', 'x-ssl-cipher': 'stays'});
+  }
+  const plainly = async name => about((await ask(limpet.port(name), 'GET', '/who', {headers: forged})).json().headers);
+  assert.deepEqual(await plainly('plain'), {'x-ssl-cipher': 'stays'});
+  assert.equal((await plainly('trusting'))['x-ssl-client-dn'], 'CN=root', 'a proxy that ends TLS before us may say it');
 });
 
 behaviour('an OCSP response is stapled for who asks', {limpetOnly: true}, async (t, {workers}) => {

@@ -554,6 +554,8 @@ static void test_another_watcher_knows_more(void **state)
         role(&A, ROLE_MASTER);
     }
     expect("baseline 4:4 AA; ");
+    follower_outdated(&f, 6, 4, now);
+    expect("baseline 6:4 AA; ");
     follower_outdated(&f, UINT64_MAX, 0, now); // Nonsense.
     follower_outdated(&f, 1, 99, now);         // An older generation.
     wait_ms(10000, 3, &A, 4, "");
