@@ -208,6 +208,19 @@ static int on_status(SSL *ssl, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
+/* What OpenSSL works out of a certificate when it first looks at it is worked out now: threads only
+ * read. */
+static void settle(SSL_CTX *ctx)
+{
+    const STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
+    for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+        X509 *one = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+        if (one)
+            X509_check_purpose(one, -1, 0);
+    }
+    ERR_clear_error();
+}
+
 static bool trust_clients(SSL_CTX *ctx, const struct tls_server_options *options,
                           struct tls_fault *fault)
 {
@@ -227,6 +240,7 @@ static bool trust_clients(SSL_CTX *ctx, const struct tls_server_options *options
     if (options->verify == TLS_VERIFY_REQUIRED)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(ctx, mode, NULL);
+    settle(ctx);
     return true;
 }
 
@@ -391,7 +405,10 @@ static bool client_fill(struct tls_context *context, const struct tls_client_opt
     SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
     SSL_CTX_sess_set_new_cb(ctx, tls_new_session);
-    return !options->verify || trust_servers(ctx, options->ca, fault);
+    if (options->verify && !trust_servers(ctx, options->ca, fault))
+        return false;
+    settle(ctx);
+    return true;
 }
 
 struct tls_context *tls_context_client(const struct tls_client_options *options,

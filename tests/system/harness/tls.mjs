@@ -26,10 +26,10 @@ export class Authority {
   }
 
   /* {cert, key}: paths. names: DNS names, or "IP:…"; subject: as openssl writes it. */
-  make(names, {kind = 'ec', subject = `/CN=${names[0]}`, days = 30, file = `c${++this.count}`} = {}) {
+  make(names, {kind = 'ec', subject = `/CN=${names[0]}`, days = 30, extensions = [], file = `c${++this.count}`} = {}) {
     const [cert, key, request] = ['pem', 'key', 'csr'].map(end => path.join(this.dir, `${file}.${end}`));
     const alt = names.map(name => (name.startsWith('IP:') ? name : `DNS:${name}`)).join(',');
-    openssl('req', ...kinds[kind], '-nodes', '-subj', subject, '-addext', `subjectAltName=${alt}`, '-keyout', key, '-out', request);
+    openssl('req', ...kinds[kind], '-nodes', '-subj', subject, '-addext', `subjectAltName=${alt}`, ...extensions.flatMap(each => ['-addext', each]), '-keyout', key, '-out', request);
     openssl('x509', '-req', '-in', request, '-CA', this.pem, '-CAkey', this.key, '-days', String(days), '-copy_extensions', 'copy', '-out', cert);
     return {cert, key};
   }
