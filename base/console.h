@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/text.h"
 
+/* syslog's numbers. */
 enum severity { SEVERITY_ERROR = 3, SEVERITY_WARNING, SEVERITY_NOTICE, SEVERITY_INFO };
 
 struct console;

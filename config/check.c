@@ -41,8 +41,7 @@ static bool is_visible(struct span text)
     return text.len > 0;
 }
 
-/* RFC 9110 §5.6.2: what header fields and cookies may be called. */
-static bool is_token(struct span text)
+bool check_is_token(struct span text)
 {
     return consists_of(text, "!#$%&'*+-.^_`|~");
 }
@@ -192,6 +191,7 @@ void check_route(const struct object *object, const struct config *config,
                                                object_from(object, "backend"));
         route->backend = backend >= 0 ? (size_t)backend : 0;
     }
+    check_rules(object, &route->opt);
 }
 
 /* ---- backends ---------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ static bool hash_on_is_good(struct span text)
     for (size_t i = 0; i < array_len(kinds); i++)
         if (span_starts(text, kinds[i])) {
             struct span name = span_from(text, kinds[i].len);
-            return i == 0 ? is_visible(name) : is_token(name);
+            return i == 0 ? is_visible(name) : check_is_token(name);
         }
     return span_eq(text, SPAN("path"));
 }
@@ -319,7 +319,7 @@ void check_backend(struct object *object, struct config_backend *backend)
     check_health(object, backend);
     check_tls(object, backend);
     const struct node *cookie = object_from(object, "cookie.name");
-    if (cookie && opt->cookie_name && !is_token(span_str(opt->cookie_name)))
+    if (cookie && opt->cookie_name && !check_is_token(span_str(opt->cookie_name)))
         diag_at(object->diag, cookie,
                 "'cookie.name' must be a token: letters, digits and !#$%%&'*+-.^_`|~");
 }

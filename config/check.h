@@ -34,6 +34,11 @@ void check_listen(const struct object *object, struct config_listen *listen);
 void check_route(const struct object *object, const struct config *config,
                  struct config_route *route, const struct node *place);
 
+/* A route's allow, deny, methods … */
+void check_rules(const struct object *object, const struct route_options *opt);
+/* RFC 9110 §5.6.2: what methods, header fields and cookies may be called. */
+bool check_is_token(struct span text);
+
 void check_backend(struct object *object, struct config_backend *backend);
 void check_server(const struct object *object, struct config_server *server);
 

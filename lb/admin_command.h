@@ -6,6 +6,7 @@
 #ifndef LIMPET_LB_ADMIN_COMMAND_H
 #define LIMPET_LB_ADMIN_COMMAND_H
 
+#include "base/console.h" /* enum severity */
 #include "lb/stats.h"
 
 #include <stdio.h>
@@ -14,8 +15,6 @@ enum { ADMIN_LINE_MAX = 16 * 1024, ADMIN_TIMEOUT_MS = 10000 };
 
 /* `set severity-output`: what stands before a message. */
 enum severity_output { SEVERITY_OUTPUT_NONE, SEVERITY_OUTPUT_NUMBER, SEVERITY_OUTPUT_STRING };
-/* syslog's. */
-enum severity { SEVERITY_ERROR = 3, SEVERITY_WARNING = 4, SEVERITY_NOTICE = 5, SEVERITY_INFO = 6 };
 
 struct inquiry; /* lb/inquiry */
 

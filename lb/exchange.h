@@ -83,8 +83,9 @@ struct exchange {
     struct edition
         *edition; /* held: the snapshot that it began with, where the two below are from */
     struct frontend *frontend;
-    struct backend *backend; /* NULL until routed */
-    struct server *server;   /* holds a place there (server_take) while not NULL */
+    struct backend *backend;   /* NULL until routed */
+    const struct rules *rules; /* of its route, with the edition; NULL: none */
+    struct server *server;     /* holds a place there (server_take) while not NULL */
     struct server_conn *up;
     struct sid_hold hold;
     struct list queue_node;      /* single unless it waits for a place */

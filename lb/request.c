@@ -124,6 +124,50 @@ void request_read(struct flow *flow)
     }
 }
 
+/* Who asks, and may they? False: it was answered already. */
+static bool request_allowed(struct exchange *x, struct span path)
+{
+    struct flow *flow = x->flow;
+    const struct head *head = &flow->worker->head;
+    const char *base = exchange_text(x).ptr;
+    struct addr peer, client;
+    peer_to_addr(&flow->peer, &peer);
+    client_of(x->frontend, head, base, &peer, &client);
+    peer_from_addr(&x->client, &client);
+    x->client_hash = hash_stable(addr_ip_bytes(&client));
+    const char *why = x->rules ? rules_refuse(x->rules, &client, head, base, path) : NULL;
+    if (why)
+        flow_end_status(flow, END_FORBIDDEN, 403, why);
+    return !why;
+}
+
+/* The same for limits. */
+static bool request_within_limits(struct exchange *x)
+{
+    struct flow *flow = x->flow;
+    struct worker *worker = flow->worker;
+    const struct head *head = &worker->head;
+    const struct frontend_options *options = &x->frontend->config->opt;
+    struct addr client;
+    if (head->framing == FRAMING_LENGTH && head->content_length > (uint64_t)options->limit_body) {
+        flow_end(flow, END_BODY_TOO_LARGE);
+        return false;
+    }
+    peer_to_addr(&x->client, &client);
+    if (x->handshake && options->handshakes_per_ip.events > 0 &&
+        !limits_handshake(x->frontend->limits, &client, &options->handshakes_per_ip,
+                          worker->loop.now_ms)) {
+        flow_end(flow, END_RATE_LIMITED);
+        return false;
+    }
+    if (x->handshake && !backend_handshake(x->backend, worker->loop.now_us)) {
+        flow_count(flow, COUNTER_SIO_HANDSHAKES_LIMITED, 1);
+        flow_end(flow, END_HANDSHAKE_LIMITED);
+        return false;
+    }
+    return true;
+}
+
 /* Head and route are known. False: it was answered already. */
 static bool request_admit(struct exchange *x)
 {
@@ -131,7 +175,6 @@ static bool request_admit(struct exchange *x)
     struct worker *worker = flow->worker;
     const struct head *head = &worker->head;
     const char *base = exchange_text(x).ptr;
-    const struct frontend_options *options = &x->frontend->config->opt;
     struct span path = head->target_is_root ? SPAN("/") : slice_of(base, head->path);
     const struct config *config = x->edition->snapshot->config;
     if (flow_wants_https(x)) {
@@ -144,7 +187,8 @@ static bool request_admit(struct exchange *x)
     }
     ptrdiff_t index = config->sentinel_count > 0 && route_is_signal(config, path)
                           ? -1
-                          : route_find(x->frontend->routes, slice_of(base, head->host), path);
+                          : route_find(x->frontend->routes, slice_of(base, head->host), path,
+                                       &x->rules);
     if (index < 0) {
         flow_count(flow, COUNTER_REQUESTS, 1);
         flow_end(flow, END_NO_ROUTE);
@@ -161,27 +205,7 @@ static bool request_admit(struct exchange *x)
     x->repeatable = !x->has_sid && x->request.done &&
                     (x->method == METHOD_GET || x->method == METHOD_HEAD ||
                      x->method == METHOD_OPTIONS);
-    if (head->framing == FRAMING_LENGTH && head->content_length > (uint64_t)options->limit_body) {
-        flow_end(flow, END_BODY_TOO_LARGE);
-        return false;
-    }
-    struct addr peer, client;
-    peer_to_addr(&flow->peer, &peer);
-    client_of(x->frontend, head, base, &peer, &client);
-    peer_from_addr(&x->client, &client);
-    x->client_hash = hash_stable(addr_ip_bytes(&client));
-    if (x->handshake && options->handshakes_per_ip.events > 0 &&
-        !limits_handshake(x->frontend->limits, &client, &options->handshakes_per_ip,
-                          worker->loop.now_ms)) {
-        flow_end(flow, END_RATE_LIMITED);
-        return false;
-    }
-    if (x->handshake && !backend_handshake(x->backend, worker->loop.now_us)) {
-        flow_count(flow, COUNTER_SIO_HANDSHAKES_LIMITED, 1);
-        flow_end(flow, END_HANDSHAKE_LIMITED);
-        return false;
-    }
-    return true;
+    return request_allowed(x, path) && request_within_limits(x);
 }
 
 static void request_begin(struct flow *flow)

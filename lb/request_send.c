@@ -70,6 +70,7 @@ static bool write_head(struct exchange *x)
         .client_certificate = certificate_lines(x, certificate),
         .drop_accept_encoding = x->handshake && (x->polling || x->legacy),
         .upgrade = x->upgrade,
+        .fields = rules_request_fields(x->rules),
         .close = x->up->introduced,
         .framing = x->request.framing,
         .content_length = x->request.done && x->request.framing == FRAMING_LENGTH
@@ -78,7 +79,8 @@ static bool write_head(struct exchange *x)
     };
     sticky_edit_request(x->backend, &edit.cookie);
     sticky_untag_request(x->backend, &worker->eio, &worker->head, base, &edit);
-    size_t room = worker->head.bytes * 2 + HEADERS_SLACK + edit.client_certificate.len;
+    size_t room = worker->head.bytes * 2 + HEADERS_SLACK + edit.client_certificate.len +
+                  (edit.fields ? edit.fields->bytes : 0);
     if (!buf_reserve(up->shelf, &up->out, room))
         return false;
     size_t n = headers_write_request(&worker->head, base, &edit, up->out.data + up->out.end,

@@ -286,7 +286,8 @@ bool response_write_head(struct exchange *x, const char *base, size_t grown)
     struct conn *client = &flow->client;
     const struct head *head = &worker->head;
     char cookie[512];
-    struct response_edit edit = {.to_minor = x->minor_0 ? 0 : 1};
+    struct response_edit edit = {.to_minor = x->minor_0 ? 0 : 1,
+                                 .fields = rules_response_fields(x->rules)};
     if (flow_came_with_tls(flow))
         edit.hsts = span_str(x->frontend->hsts);
     decide_framing(x, head, grown, &edit);
@@ -296,7 +297,8 @@ bool response_write_head(struct exchange *x, const char *base, size_t grown)
     edit.say_keep_alive = x->client_keeps && x->minor_0;
     sticky_edit_response(x->backend, x->server, x->cookie_server, head, base, worker->loop.now_ms,
                          &edit, cookie, sizeof cookie);
-    if (!buf_reserve(client->shelf, &client->out, head->bytes * 2 + HEADERS_SLACK))
+    size_t room = head->bytes * 2 + HEADERS_SLACK + (edit.fields ? edit.fields->bytes : 0);
+    if (!buf_reserve(client->shelf, &client->out, room))
         return false;
     size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end,
                                       buf_space(&client->out));

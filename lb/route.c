@@ -25,9 +25,10 @@ enum { HOST_MAX = 255 }; /* RFC 1035 §2.3.4 */
 static const uint32_t END = UINT32_MAX;
 
 struct rule {
-    struct span path;  /* prefix; empty: any */
-    ptrdiff_t backend; /* index in config.backends */
-    uint32_t next;     /* in its chain */
+    struct span path;    /* prefix; empty: any */
+    ptrdiff_t backend;   /* index in config.backends */
+    uint32_t next;       /* in its chain */
+    struct rules *rules; /* owned; NULL: none */
 };
 
 /* The rules of one host pattern. */
@@ -39,6 +40,7 @@ struct chain {
 
 struct route_table {
     struct rule *rules; /* in the order of the file */
+    size_t rule_count;
     struct chain *chains;
     size_t chain_count;
     uint32_t *buckets;   /* hash of host → index in chains, END: empty; open addressing */
@@ -109,6 +111,7 @@ struct route_table *route_table_new(const struct config_frontend *frontend)
 {
     struct route_table *table = mem_must_alloc(sizeof(*table));
 
+    table->rule_count = frontend->route_count;
     table->fallback = frontend->backend;
     table->any.first = table->any.last = END;
     table->rules = mem_must_alloc((frontend->route_count + 1) * sizeof(*table->rules));
@@ -128,6 +131,7 @@ struct route_table *route_table_new(const struct config_frontend *frontend)
         table->rules[i].path = span_str(route->opt.path);
         table->rules[i].backend = (ptrdiff_t)route->backend;
         table->rules[i].next = END;
+        table->rules[i].rules = rules_new(&route->opt);
         chain_append(table, any ? &table->any : chain_for(table, host), (uint32_t)i);
     }
     return table;
@@ -139,6 +143,8 @@ void route_table_free(struct route_table *table)
         return;
     for (size_t i = 0; i < table->chain_count; i++)
         free(table->chains[i].host);
+    for (size_t i = 0; i < table->rule_count; i++)
+        rules_free(table->rules[i].rules);
     free(table->chains);
     free(table->rules);
     free(table->buckets);
@@ -162,7 +168,8 @@ static uint32_t name_find(const struct route_table *table, struct span name, str
     return chain == END ? best : chain_find(table, &table->chains[chain], path, best);
 }
 
-ptrdiff_t route_find(const struct route_table *table, struct span host, struct span path)
+ptrdiff_t route_find(const struct route_table *table, struct span host, struct span path,
+                     const struct rules **rules)
 {
     char folded[HOST_MAX + 1];
     uint32_t best = chain_find(table, &table->any, path, END);
@@ -175,6 +182,7 @@ ptrdiff_t route_find(const struct route_table *table, struct span host, struct s
             if (name.ptr[i] == '.')
                 best = name_find(table, span_from(name, i), path, best);
     }
+    *rules = best == END ? NULL : table->rules[best].rules;
     return best == END ? table->fallback : table->rules[best].backend;
 }
 

@@ -226,10 +226,12 @@ static bool write_head(struct exchange *x)
     struct head *head = &flow->worker->head;
     const char *base = buf_bytes(&x->up->conn.in).ptr;
     char cookie[512];
-    struct response_edit edit = {.to_minor = 1, .upgrade = true};
+    struct response_edit edit = {
+        .to_minor = 1, .upgrade = true, .fields = rules_response_fields(x->rules)};
     sticky_edit_response(x->backend, x->server, x->cookie_server, head, base,
                          flow->worker->loop.now_ms, &edit, cookie, sizeof cookie);
-    if (!buf_reserve(client->shelf, &client->out, head->bytes * 2 + HEADERS_SLACK))
+    size_t room = head->bytes * 2 + HEADERS_SLACK + (edit.fields ? edit.fields->bytes : 0);
+    if (!buf_reserve(client->shelf, &client->out, room))
         return false;
     size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end,
                                       buf_space(&client->out));

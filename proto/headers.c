@@ -97,6 +97,23 @@ static void put_content_length(struct writer *w, uint64_t n)
     put_line(w, SPAN("Content-Length: "), digits_of(n, digits));
 }
 
+static bool is_dropped(const struct header_edit *edit, struct span name)
+{
+    for (size_t i = 0; edit && i < edit->drop_count; i++) {
+        if (span_eq_nocase(name, edit->drop[i]))
+            return true;
+    }
+    return false;
+}
+
+static void put_set(struct writer *w, const struct header_edit *edit)
+{
+    for (size_t i = 0; edit && i < edit->set_count; i++) {
+        put(w, edit->set[i].name);
+        put_line(w, SPAN(": "), edit->set[i].value);
+    }
+}
+
 /* ---- requests ---- */
 
 /* Written by us, from what was decided. */
@@ -255,13 +272,15 @@ size_t headers_write_request(const struct head *head, const char *base,
     put_request_line(&w, head, base, edit);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
-        if (!keeps_request_field(field, base, edit))
+        if (!keeps_request_field(field, base, edit) ||
+            is_dropped(edit->fields, slice_of(base, field->name)))
             continue;
         if (field->id == HEADER_COOKIE)
             put_cookie(&w, base, field, &edit->cookie);
         else
             put_field(&w, base, field);
     }
+    put_set(&w, edit->fields);
     put_forwarded(&w, head, base, edit);
     put(&w, edit->client_certificate);
     if (edit->upgrade)
@@ -340,14 +359,17 @@ size_t headers_write_response(const struct head *head, const char *base,
     put_status_line(&w, head, base);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
-        if (field->hop_by_hop || field->id == HEADER_CONTENT_LENGTH)
+        if (field->hop_by_hop || field->id == HEADER_CONTENT_LENGTH ||
+            is_dropped(edit->fields, slice_of(base, field->name)))
             continue;
         if (field->id == HEADER_SET_COOKIE)
             put_set_cookie(&w, base, field, &edit->set_cookie);
         else
             put_field(&w, base, field);
     }
-    if (head->first[HEADER_STRICT_TRANSPORT_SECURITY] == 0)
+    put_set(&w, edit->fields);
+    static const struct span hsts = {"Strict-Transport-Security", 25};
+    if (head->first[HEADER_STRICT_TRANSPORT_SECURITY] == 0 && !is_dropped(edit->fields, hsts))
         put_line_unless_empty(&w, SPAN("Strict-Transport-Security: "), edit->hsts);
     put_line_unless_empty(&w, SPAN("Set-Cookie: "), edit->add_set_cookie);
     put_response_connection(&w, edit);

@@ -15,6 +15,17 @@
 /* Room that an edit may need beyond the original head's bytes, apart from the spans given in it. */
 enum { HEADERS_SLACK = 1024 };
 
+/* Fixed fields that come and go, in either direction. `drop` has the names in `set`, too. */
+struct header_line {
+    struct span name, value;
+};
+struct header_edit {
+    const struct header_line *set;
+    const struct span *drop;
+    size_t set_count, drop_count;
+    size_t bytes; /* that `set` takes */
+};
+
 /* What a request gets on its way to a server. Empty spans are left out. */
 struct request_edit {
     struct span client_ip;  /* appended to / replaces X-Forwarded-For; X-Real-IP when not trusted */
@@ -29,7 +40,8 @@ struct request_edit {
     enum framing framing; /* what follows: NONE, LENGTH or CHUNKED */
     uint64_t content_length;
     struct cookie_edit cookie;
-    enum eio_sid_place untag; /* where the target has a sid whose tag comes off */
+    const struct header_edit *fields; /* or NULL */
+    enum eio_sid_place untag;         /* where the target has a sid whose tag comes off */
     struct span
         client_certificate;   /* whole lines about it, X-SSL-Client-…; the request's own fields of
                                        such names go, unless it is empty and the peer is trusted */
@@ -53,6 +65,7 @@ struct response_edit {
     uint64_t content_length;
     bool has_content_length;
     struct set_cookie_edit set_cookie;
+    const struct header_edit *fields; /* or NULL */
     struct span hsts; /* Strict-Transport-Security, if the server does not say it itself */
     struct span add_set_cookie; /* a whole Set-Cookie value to add */
 };

@@ -161,7 +161,7 @@ static void door_free(struct door *door)
     free(door);
 }
 
-/* Listeners of all masters. False: some are as the new configuration says, all that were are still
+/* Listeners and TLS of all masters. False: some are as the new configuration says, all that were are still
  * open. */
 static bool open_all(struct doors *doors, const struct config *config, char **error)
 {
@@ -170,7 +170,8 @@ static bool open_all(struct doors *doors, const struct config *config, char **er
         struct door *door = door_find(doors, sentinel->opt.master);
         if (!door)
             door = door_new(doors, sentinel->opt.master);
-        if (!relay_configure(door->relay, sentinel, error))
+        if (!notify_prepare(door->notify, config, sentinel, error) ||
+            !relay_configure(door->relay, sentinel, error))
             return false;
         door->keep = true;
     }

@@ -55,6 +55,13 @@ static const struct {
 
 /* ---- places ---- */
 
+/* Names, IPv4, and IPv6 with a zone. No path, no quote, no bracket: hosts go into JSON and addresses. */
+static bool may_stand_in_host(char c)
+{
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return letter || (c >= '0' && c <= '9') || (c != '\0' && strchr("._-:%", c) != NULL);
+}
+
 bool place_parse(struct span host, struct span port, struct place *out)
 {
     uint64_t number;
@@ -62,7 +69,7 @@ bool place_parse(struct span host, struct span port, struct place *out)
         number > UINT16_MAX)
         return false;
     for (size_t i = 0; i < host.len; i++)
-        if (host.ptr[i] <= ' ' || host.ptr[i] > '~' || host.ptr[i] == '"' || host.ptr[i] == '\\')
+        if (!may_stand_in_host(host.ptr[i]))
             return false;
     span_to_str(host, out->host, sizeof(out->host));
     out->port = (uint16_t)number;

@@ -24,6 +24,7 @@
 #include "sentinel-watch/locator.h"
 #include "sentinel-watch/message.h"
 #include "sentinel-watch/post.h"
+#include "sentinel-watch/secure.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,8 +46,10 @@ struct receiver {
     struct barrier_node node;
     struct post post;
     struct locator *locator;
-    const char *backend; /* the configuration's texts */
+    const struct config_backend *backend;
     const struct config_server *server;
+    struct tls_context *tls; /* notify's; NULL: without */
+    struct tls_session session;
     struct addr addr; /* len 0: not known yet */
     bool locating;
     bool kept;       /* what is in flight went over a connection that had been idle */
@@ -68,6 +71,8 @@ struct notify {
     struct barrier barrier;
     struct list receivers;
     const struct config_sentinel *sentinel;
+    struct tls_context **contexts, **prepared; /* per backend, NULL: without TLS */
+    size_t context_count, prepared_count;
     struct rng rng;
     struct timer timer;
     struct turn_hook hook;
@@ -100,7 +105,7 @@ static void report(struct receiver *receiver, enum outcome_kind kind, const stru
     barrier_answer(&notify->barrier, node, &outcome, notify->world.loop->now_ms);
     if (node->trouble && node->trouble != before)
         log_info("a server %s: phase=%s server=%s/%s id=%s", node->trouble,
-                 phase_word(receiver->asked), receiver->backend, receiver->server->name,
+                 phase_word(receiver->asked), receiver->backend->name, receiver->server->name,
                  notify->barrier.now.id);
     if (kind != OUTCOME_AGAIN)
         receiver->kept_twice = false;
@@ -114,8 +119,8 @@ static void take_ack(struct receiver *receiver, uint16_t status, struct span bod
     const char *error = ack_parse(body, &ack);
     if (error) {
         count(notify, TALLY_NOTIFY_GARBAGE);
-        log_debug("an acknowledgement is malformed: %s server=%s/%s", error, receiver->backend,
-                  receiver->server->name);
+        log_debug("an acknowledgement is malformed: %s server=%s/%s", error,
+                  receiver->backend->name, receiver->server->name);
         report(receiver, OUTCOME_NONE, NULL, "answers with something that is no acknowledgement");
         return;
     }
@@ -200,9 +205,12 @@ static void unreached(struct receiver *receiver)
     int64_t now_ms = notify->world.loop->now_ms;
     struct order order;
     count(notify, TALLY_NOTIFY_UNREACHED);
+    if (receiver->failures == 0)
+        log_info("a server cannot be reached: server=%s/%s: %s", receiver->backend->name,
+                 receiver->server->name, receiver->post.why);
     if (receiver->node.done != PHASE_NONE) {
-        log_warning("a server that followed the master is gone: server=%s/%s", receiver->backend,
-                    receiver->server->name);
+        log_warning("a server that followed the master is gone: server=%s/%s",
+                    receiver->backend->name, receiver->server->name);
         barrier_lost(&notify->barrier, &receiver->node, now_ms);
     } else if (barrier_order(&notify->barrier, &receiver->node, now_ms, &order)) {
         receiver->asked = order.phase;
@@ -305,7 +313,13 @@ static void send_order(struct receiver *receiver, const struct order *order)
 static void open_at(struct receiver *receiver)
 {
     int64_t deadline_ms = receiver->notify->sentinel->opt.notify_deadline_ms;
-    post_open(&receiver->post, &receiver->addr,
+    char name[ADDR_TEXT_MAX];
+    struct post_tls tls = {
+        .context = receiver->tls,
+        .name = config_tls_name(receiver->backend, receiver->server, &receiver->addr, name),
+        .session = &receiver->session,
+    };
+    post_open(&receiver->post, &receiver->addr, &tls,
               deadline_ms < CONNECT_MS ? deadline_ms : CONNECT_MS);
 }
 
@@ -316,7 +330,7 @@ static void on_located(void *ctx, const struct addr *addr, const char *error)
     if (addr)
         receiver->addr = *addr;
     else if (receiver->failures == 0)
-        log_warning("a server's name cannot be resolved: server=%s/%s: %s", receiver->backend,
+        log_warning("a server's name cannot be resolved: server=%s/%s: %s", receiver->backend->name,
                     receiver->server->name, error);
     if (receiver->addr.len == 0)
         unreached(receiver);
@@ -426,7 +440,7 @@ static void on_late(void *ctx, struct barrier_node *node, const struct failover 
     count(notify, TALLY_NOTIFY_LATE);
     log_warning("a server has not subscribed at the new master, the others go on without it: "
                 "server=%s/%s id=%s it %s",
-                receiver->backend, receiver->server->name, failover->id,
+                receiver->backend->name, receiver->server->name, failover->id,
                 node->trouble ? node->trouble : "has not answered yet");
 }
 
@@ -436,7 +450,7 @@ static void on_outdated(void *ctx, struct barrier_node *node, uint64_t generatio
     const struct receiver *receiver = container_of(node, struct receiver, node);
     log_warning("a server has seen a newer failover than we have: server=%s/%s generation=%" PRIu64
                 " epoch=%" PRIu64,
-                receiver->backend, receiver->server->name, generation, epoch);
+                receiver->backend->name, receiver->server->name, generation, epoch);
     notify->owner->outdated(notify->ctx, notify->barrier.now.master, generation, epoch);
 }
 
@@ -449,14 +463,15 @@ static void receiver_free(struct grave *grave)
     free(container_of(grave, struct receiver, grave));
 }
 
-static void receiver_new(struct notify *notify, const char *backend,
-                         const struct config_server *server)
+static void receiver_new(struct notify *notify, const struct config_backend *backend,
+                         const struct config_server *server, struct tls_context *tls)
 {
     struct receiver *receiver = mem_must_alloc(sizeof(*receiver));
     receiver->notify = notify;
     receiver->grave.fn = receiver_free;
     receiver->backend = backend;
     receiver->server = server;
+    receiver->tls = tls;
     receiver->keep = true;
     receiver->locator = locator_new(notify->world.loop, notify->world.resolver, on_located,
                                     receiver);
@@ -472,6 +487,7 @@ static void receiver_leave(struct receiver *receiver)
     list_remove(&receiver->link);
     post_close(&receiver->post);
     locator_free(receiver->locator);
+    tls_session_forget(&receiver->session);
     loop_bury(receiver->notify->world.loop, &receiver->grave);
 }
 
@@ -481,11 +497,45 @@ static struct receiver *find(struct notify *notify, const char *backend, const c
     list_each(link, &notify->receivers)
     {
         struct receiver *receiver = receiver_of(link);
-        if (strcmp(receiver->backend, backend) == 0 && strcmp(receiver->server->name, name) == 0 &&
+        if (strcmp(receiver->backend->name, backend) == 0 &&
+            strcmp(receiver->server->name, name) == 0 &&
             strcmp(receiver->server->opt.address, address) == 0)
             return receiver;
     }
     return NULL;
+}
+
+static void contexts_free(struct tls_context **contexts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        tls_context_unref(contexts[i]);
+    free(contexts);
+}
+
+bool notify_prepare(struct notify *notify, const struct config *config,
+                    const struct config_sentinel *sentinel, char **error)
+{
+    size_t count = sentinel->opt.notify_backends_count;
+    contexts_free(notify->prepared, notify->prepared_count);
+    notify->prepared = mem_must_alloc((count + 1) * sizeof(struct tls_context *));
+    notify->prepared_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct config_backend *backend = &config->backends[sentinel->backends[i]];
+        notify->prepared[i] = backend->tls ? secure_backend(backend, error) : NULL;
+        if (backend->tls && !notify->prepared[i])
+            return false;
+    }
+    return true;
+}
+
+/* What is prepared is in force. Connections that stand keep the context that they were made with. */
+static void contexts_take(struct notify *notify)
+{
+    contexts_free(notify->contexts, notify->context_count);
+    notify->contexts = notify->prepared;
+    notify->context_count = notify->prepared_count;
+    notify->prepared = NULL;
+    notify->prepared_count = 0;
 }
 
 void notify_configure(struct notify *notify, const struct config *config,
@@ -494,6 +544,7 @@ void notify_configure(struct notify *notify, const struct config *config,
     const struct sentinel_options *opt = &sentinel->opt;
     notify->sentinel = sentinel;
     notify->barrier.times = (struct barrier_times){opt->notify_deadline_ms, opt->hold_max_ms};
+    contexts_take(notify);
     list_each(link, &notify->receivers) receiver_of(link)->keep = false;
     for (size_t b = 0; b < opt->notify_backends_count; b++) {
         const struct config_backend *backend = &config->backends[sentinel->backends[b]];
@@ -502,10 +553,11 @@ void notify_configure(struct notify *notify, const struct config *config,
             struct receiver *receiver = find(notify, backend->name, server->name,
                                              server->opt.address);
             if (!receiver) {
-                receiver_new(notify, backend->name, server);
+                receiver_new(notify, backend, server, notify->contexts[b]);
                 continue;
             }
-            receiver->backend = backend->name;
+            receiver->backend = backend;
+            receiver->tls = notify->contexts[b];
             receiver->server = server;
             receiver->key = 0;
             receiver->keep = true;
@@ -542,6 +594,8 @@ void notify_free(struct notify *notify)
     list_each_safe(link, &notify->receivers) receiver_leave(receiver_of(link));
     loop_timer_stop(notify->world.loop, &notify->timer);
     list_remove(&notify->hook.node);
+    contexts_free(notify->contexts, notify->context_count);
+    contexts_free(notify->prepared, notify->prepared_count);
     free(notify);
 }
 
@@ -555,7 +609,7 @@ struct barrier *notify_barrier(struct notify *notify)
 static struct notify_server view(const struct receiver *receiver)
 {
     return (struct notify_server){
-        .backend = receiver->backend,
+        .backend = receiver->backend->name,
         .name = receiver->server->name,
         .node = &receiver->node,
         .standing = standing_of(&receiver->node),
@@ -569,7 +623,8 @@ bool notify_find(struct notify *notify, const char *backend, const char *name,
     list_each(link, &notify->receivers)
     {
         const struct receiver *receiver = receiver_of(link);
-        if (strcmp(receiver->backend, backend) != 0 || strcmp(receiver->server->name, name) != 0)
+        if (strcmp(receiver->backend->name, backend) != 0 ||
+            strcmp(receiver->server->name, name) != 0)
             continue;
         *out = view(receiver);
         return true;

@@ -24,8 +24,12 @@ struct notify_owner {
 struct notify *notify_new(const struct world *world, const struct notify_owner *owner, void *ctx);
 void notify_free(struct notify *notify);
 
-/* Whom to tell, and how; both must outlive notify or the next call. Servers that stay keep their
- * state and connection. */
+/* What of a configuration can fail: files for TLS. False: *error (from malloc) says what; nothing has
+ * changed then. */
+bool notify_prepare(struct notify *notify, const struct config *config,
+                    const struct config_sentinel *sentinel, char **error);
+/* Whom to tell, and how, as prepared; both must outlive notify or the next call. Servers that stay
+ * keep their state and connection. */
 void notify_configure(struct notify *notify, const struct config *config,
                       const struct config_sentinel *sentinel);
 

@@ -13,6 +13,8 @@
 #include "sentinel-watch/post.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -27,6 +29,11 @@ static void end(struct post *post, enum post_end how)
     post->owner->ended(post, how);
 }
 
+static void say_why(struct post *post, const char *why)
+{
+    snprintf(post->why, sizeof(post->why), "%s", why);
+}
+
 static void on_time(struct timer *timer)
 {
     struct post *post = container_of(timer, struct post, timer);
@@ -36,6 +43,7 @@ static void on_time(struct timer *timer)
         post->last_look = true;
         loop_timer_start(post->loop, timer, LAST_LOOK_MS);
     } else {
+        say_why(post, "no connection in time");
         end(post, post->state == POST_CONNECTING ? POST_UNREACHED : POST_SILENT);
     }
 }
@@ -44,6 +52,7 @@ static void on_connected(struct conn *conn)
 {
     struct post *post = container_of(conn, struct post, conn);
     if (net_is_self(conn->io.fd)) {
+        say_why(post, strerror(ECONNREFUSED));
         conn_reset(conn); // So that the port is free for who should listen there.
         end(post, POST_UNREACHED);
         return;
@@ -113,6 +122,8 @@ static void on_failed(struct conn *conn)
     struct post *post = container_of(conn, struct post, conn);
     switch (post->state) {
     case POST_CONNECTING:
+        say_why(post, conn->tls && tls_error(conn->tls)[0] != '\0' ? tls_error(conn->tls)
+                                                                   : strerror(conn->error));
         end(post, POST_UNREACHED);
         return;
     case POST_IDLE:
@@ -147,21 +158,47 @@ static void watch_peer(int fd)
     net_user_timeout(fd, SENT_DEAD_MS);
 }
 
-void post_open(struct post *post, const struct addr *addr, int64_t timeout_ms)
+/* False: no memory. */
+static bool secure(struct post *post, const struct post_tls *options)
+{
+    struct tls *tls = options->context
+                          ? tls_connect(options->context, options->name, options->session)
+                          : NULL;
+    if (tls)
+        conn_secure(&post->conn, tls);
+    return tls || !options->context;
+}
+
+/* -1: errno. */
+static int connect_to(struct post *post, const struct addr *addr, const struct post_tls *tls)
+{
+    int fd = net_connect(addr);
+    if (fd < 0)
+        return -1;
+    if (!conn_init(&post->conn, post->loop, post->shelf, fd, true, &conn_owner)) {
+        close(fd);
+        return -1;
+    }
+    watch_peer(fd);
+    if (secure(post, tls))
+        return fd;
+    conn_close(&post->conn);
+    errno = ENOMEM;
+    return -1;
+}
+
+void post_open(struct post *post, const struct addr *addr, const struct post_tls *tls,
+               int64_t timeout_ms)
 {
     post->state = POST_CONNECTING;
     post->answers = 0;
     post->last_look = false;
-    int fd = net_connect(addr);
-    post->start = net_error_is_ours(errno) ? POST_OURS : POST_UNREACHED;
-    if (fd >= 0 && !conn_init(&post->conn, post->loop, post->shelf, fd, true, &conn_owner)) {
-        close(fd);
-        post->start = POST_OURS;
-        fd = -1;
+    bool begun = connect_to(post, addr, tls) >= 0;
+    if (!begun) {
+        post->start = net_error_is_ours(errno) ? POST_OURS : POST_UNREACHED;
+        say_why(post, strerror(errno));
     }
-    if (fd >= 0)
-        watch_peer(fd);
-    loop_timer_start(post->loop, &post->timer, fd >= 0 ? timeout_ms : LAST_LOOK_MS);
+    loop_timer_start(post->loop, &post->timer, begun ? timeout_ms : LAST_LOOK_MS);
 }
 
 void post_send(struct post *post, const struct span *parts, size_t n, int64_t timeout_ms)

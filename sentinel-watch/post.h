@@ -13,6 +13,7 @@
 
 #include "base/conn.h"
 #include "base/net.h"
+#include "base/tls.h"
 #include "proto/answer.h"
 
 enum post_state { POST_CLOSED, POST_CONNECTING, POST_IDLE, POST_BUSY };
@@ -48,14 +49,22 @@ struct post {
     size_t body_max;     /* bytes of an answer's body that are kept */
     int64_t sent_ms;     /* loop time of the last post_send */
     enum post_end start; /* why connecting failed at once */
+    char why[96];        /* with POST_UNREACHED: in words */
     struct answer_reader answer;
 };
 
 /* The post must outlive the turn it is closed in. */
 void post_init(struct post *post, struct loop *loop, struct shelf *shelf, size_t body_max,
                const struct post_owner *owner);
+/* How a connection is secured; all zero: not at all. As tls_connect. */
+struct post_tls {
+    struct tls_context *context;
+    const char *name;
+    struct tls_session *session;
+};
 /* Begins to connect; `opened` or `ended` follows. Must be CLOSED. */
-void post_open(struct post *post, const struct addr *addr, int64_t timeout_ms);
+void post_open(struct post *post, const struct addr *addr, const struct post_tls *tls,
+               int64_t timeout_ms);
 /* Must be IDLE. `answered` or `ended` follows. */
 void post_send(struct post *post, const struct span *parts, size_t n, int64_t timeout_ms);
 /* No callback follows. Harmless when closed. */

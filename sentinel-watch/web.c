@@ -68,7 +68,10 @@ static void answer_health(struct web *web, struct serve_answer *answer, struct t
 static void answer_master(struct web *web, struct span name, struct serve_answer *answer,
                           struct text *out)
 {
-    const struct master *master = service_master(web->service, name);
+    char decoded[FAILOVER_NAME_MAX];
+    size_t len = 0;
+    bool fits = span_percent_decode(name, false, decoded, sizeof(decoded), &len);
+    const struct master *master = fits ? service_master(web->service, span_of(decoded, len)) : NULL;
     if (master) {
         answer->type = "application/json";
         show_master_json(web->service, master, out);

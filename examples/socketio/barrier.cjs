@@ -89,7 +89,7 @@ class Barrier {
   }
 
   async _sub(signal) {
-    this.gate.close();
+    this.wait(signal.hold_max_ms); // Also for who was not held before: a process that has just started.
     this.master = signal;
     await this.sub.go(signal.new, signal.new.run_id);
   }

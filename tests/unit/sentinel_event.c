@@ -104,6 +104,9 @@ static void test_places(void **state)
     assert_false(place_parse_text(SPAN("host"), &place));
     assert_false(place_parse_text(SPAN(":1"), &place));
     assert_false(place_parse_text(SPAN("h:x"), &place));
+    assert_false(place_parse_text(SPAN("/run/x.sock:1"), &place));
+    assert_false(place_parse_text(SPAN("[]:1"), &place));
+    assert_false(place_parse_text(SPAN("a\"b:1"), &place));
     assert_string_equal(place_show(&(struct place){"", 0}, text), "-");
 }
 

@@ -154,6 +154,8 @@ static void configure(const char *secrets, const char *deadline)
     if (!next)
         fail_msg("%s", problems.list[0].message);
     problems_free(&problems);
+    char *error = NULL;
+    assert_true(notify_prepare(notify, next, &next->sentinels[0], &error));
     notify_configure(notify, next, &next->sentinels[0]);
     config_free(config);
     config = next;

@@ -3,6 +3,7 @@
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import path from 'node:path';
 import {spawn} from 'node:child_process';
 import {Limpet, binary, sanitizers, tempDir} from './limpet.mjs';
@@ -63,19 +64,22 @@ const sign = (secret, timestamp, body) => `v1=${crypto.createHmac('sha256', secr
  * default it acknowledges. receiver.signals has all that came, with a valid signature or not.
  */
 export class Receiver {
-  constructor(secrets) {
+  /* tls: options of https.createServer. */
+  constructor(secrets, tls) {
     this.secrets = secrets;
+    this.tls = tls;
     this.signals = [];
     this.behave = acknowledge;
     this.connections = 0;
   }
 
   async listen(port = 0) {
-    this.server = http.createServer((request, response) => {
+    const take = (request, response) => {
       let body = '';
       request.on('data', chunk => { body += chunk; });
       request.on('end', () => this.take(request, body, response));
-    });
+    };
+    this.server = this.tls ? https.createServer(this.tls, take) : http.createServer(take);
     this.server.on('connection', () => this.connections++);
     await new Promise((resolve, reject) => this.server.listen(port, '127.0.0.1', resolve).once('error', reject));
     this.port = this.server.address().port;
@@ -132,8 +136,8 @@ export const acknowledge = signal => ({
   }),
 });
 
-export async function startReceiver(t, secrets = ['secret']) {
-  const receiver = await new Receiver(secrets).listen();
+export async function startReceiver(t, secrets = ['secret'], tls = undefined) {
+  const receiver = await new Receiver(secrets, tls).listen();
   atEnd(t, () => receiver.close().catch(() => {}));
   return receiver;
 }
