@@ -175,8 +175,8 @@ static void run(struct talk *talk, struct span line)
         if (n == 0)
             continue;
         if (count - n > row->args_max)
-            console_say(caller, SEVERITY_ERROR, "Unexpected argument '%.40s'.",
-                        row->args_max == 0 ? "there are none" : row->args);
+            console_say(caller, SEVERITY_ERROR, "Unexpected argument; it takes%s%s",
+                        row->args_max == 0 ? " none." : ": ", row->args);
         else
             row->run(talk->console->ctx, caller, words + n, count - n);
         return;

@@ -6,7 +6,7 @@ import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {Web, web} from '../system/harness/web.mjs';
-import {balance, behaviour, connect, handshake, once, poll, root, startServers} from '../system/harness/index.mjs';
+import {balance, behaviour, connect, handshake, once, poll, root, startReceiver, startSentinels, startServers, startWatch, watchConfig} from '../system/harness/index.mjs';
 
 function promtool(args, input) {
   const done = spawnSync('promtool', args, {input, encoding: 'utf8', timeout: 60000});
@@ -31,6 +31,15 @@ behaviour('both metric pages are clean, without traffic and with it', {limpetOnl
   await fetch(`${limpet.url()}/none`).catch(() => {});
   for (const path of ['/metrics', '/metrics/haproxy'])
     assert.deepEqual(promtool(['check', 'metrics'], await page.text(path)), clean, `${path} with traffic`);
+});
+
+once('sentinel-watch\'s page is clean, too', {limpetOnly: true}, async t => {
+  const set = await startSentinels(t, {sentinels: 1, quorum: 1, replicas: 1});
+  const receiver = await startReceiver(t);
+  const watch = await startWatch(t, watchConfig(set, [receiver], {canary: {interval: '50ms'}, relay: {listen: '127.0.0.1:0'}, admin: {http: '127.0.0.1:0'}}));
+  await receiver.got('pub');
+  const page = async () => (await fetch(`${watch.url('admin.http')}/metrics`)).text();
+  assert.deepEqual(promtool(['check', 'metrics'], await page()), clean);
 });
 
 once('alert rules are well-formed, and ask for metrics that exist, as Grafana\'s dashboard does', {limpetOnly: true}, async t => {
