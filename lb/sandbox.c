@@ -23,7 +23,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
@@ -117,14 +116,16 @@ static uint64_t handled_rights(long version)
 /* The access log may be opened anew where it is. False: errno. */
 static bool allow_log(int rules, const char *path)
 {
-    char copy[PATH_MAX];
-    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy) {
+    char directory[PATH_MAX]; /* with its slash; there is one, config/check.c sees to that */
+    size_t len = (size_t)(strrchr(path, '/') - path) + 1;
+    if (len >= sizeof directory) {
         errno = ENAMETOOLONG;
         return false;
     }
+    span_to_str(span_of(path, len), directory, sizeof directory);
     struct landlock_path_beneath_attr beneath = {
         .allowed_access = log_rights,
-        .parent_fd = open(dirname(copy), O_PATH | O_CLOEXEC | O_DIRECTORY),
+        .parent_fd = open(directory, O_PATH | O_CLOEXEC | O_DIRECTORY),
     };
     if (beneath.parent_fd < 0)
         return false;

@@ -19,7 +19,8 @@
 static void say(const char *what, long result)
 {
     char text[128];
-    int n = snprintf(text, sizeof text, "intruder: %s %s\n", what, result < 0 ? strerror(errno) : "worked");
+    int n = snprintf(text, sizeof text, "intruder: %s %s\n", what,
+                     result < 0 ? strerror(errno) : "worked");
     (void)!write(2, text, (size_t)n);
 }
 
