@@ -89,6 +89,38 @@ static bool is_busy(const struct service *service)
 
 /* ---- reload ---- */
 
+/* The first that is given: `admin` is for the whole program. */
+static const struct config_sentinel *first_with(const struct config *config, bool http)
+{
+    for (size_t i = 0; i < config->sentinel_count; i++) {
+        const struct sentinel_options *opt = &config->sentinels[i].opt;
+        if (http ? opt->admin_http : opt->admin_socket)
+            return &config->sentinels[i];
+    }
+    return NULL;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* What is bound at the start stays so; nobody shall believe otherwise. */
+static void note_restart(struct service *service, const struct config *next)
+{
+    const struct config *now = service->config;
+    const struct config_sentinel *http = first_with(now, true), *socket = first_with(now, false);
+    const struct config_sentinel *next_http = first_with(next, true);
+    const struct config_sentinel *next_socket = first_with(next, false);
+    bool same = same_text(http ? http->opt.admin_http : NULL,
+                          next_http ? next_http->opt.admin_http : NULL) &&
+                same_text(socket ? socket->opt.admin_socket : NULL,
+                          next_socket ? next_socket->opt.admin_socket : NULL);
+    if (!same)
+        journal_add(service->journal, service->loop.now_ms, ENTRY_PROGRAM, true, NULL, NULL,
+                    "sentinel.admin has changed, which needs a restart");
+}
+
 static void reload_failed(struct service *service, const char *why)
 {
     service->failed_reloads++;
@@ -108,6 +140,7 @@ static void apply(struct service *service, struct config *config)
         return;
     }
     struct config *before = service->config;
+    note_restart(service, config);
     service->config = config;
     make_masters(service, service->masters, service->master_count);
     config_free(before);
@@ -202,17 +235,6 @@ static void name_watcher(struct service *service)
     }
     gethostname(host, sizeof(host) - 1);
     snprintf(service->watcher, sizeof(service->watcher), "%s:%d", host, (int)getpid());
-}
-
-/* The first that is given: `admin` is for the whole program. */
-static const struct config_sentinel *first_with(const struct config *config, bool http)
-{
-    for (size_t i = 0; i < config->sentinel_count; i++) {
-        const struct sentinel_options *opt = &config->sentinels[i].opt;
-        if (http ? opt->admin_http : opt->admin_socket)
-            return &config->sentinels[i];
-    }
-    return NULL;
 }
 
 /* A listening socket, -1: said why. */

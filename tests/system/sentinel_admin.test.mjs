@@ -94,6 +94,9 @@ once('a reload that fails changes nothing, and one that passes tells nobody twic
   await eventually('it follows again', async () => /state=calm .*heard=1 agree=1/.test(await admin.command('show masters')));
   assert.equal(receiver.signals.length, before);
   assert.match(await admin.command('show info'), /Reloads: 1\nFailed_reloads: 1\n(?!Reload_error)/);
+  assert.equal(watch.lines(/needs a restart/).length, 0);
+  await watch.reload({...config, sentinel: {...config.sentinel, admin: {socket: config.sentinel.admin.socket}}});
+  await watch.logged(/sentinel\.admin has changed, which needs a restart/);
 });
 
 once('usage', async t => {
