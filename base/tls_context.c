@@ -115,6 +115,7 @@ static bool identity_read(struct tls_identity *identity, const struct tls_certif
     identity->leaf = identity->chain ? sk_X509_shift(identity->chain) : NULL;
     if (!identity->leaf)
         return say(fault, index, "no certificate in PEM form is in it");
+    tls_names_read(identity);
     identity->key = read_key(source->key);
     if (!identity->key)
         return say(fault, index, "its private key cannot be read");
@@ -319,8 +320,8 @@ void tls_context_unref(struct tls_context *context)
         SSL_CTX_free(context->ctx);
     for (size_t i = 0; i < context->set_count; i++)
         SSL_CTX_free(context->sets[i].ctx);
-    tls_names_free(context);
     for (size_t i = 0; i < context->identity_count; i++) {
+        tls_names_free(&context->identities[i]);
         X509_free(context->identities[i].leaf);
         EVP_PKEY_free(context->identities[i].key);
         sk_X509_pop_free(context->identities[i].chain, X509_free);
@@ -329,6 +330,7 @@ void tls_context_unref(struct tls_context *context)
     OPENSSL_cleanse(context->seed, sizeof(context->seed));
     free(context->identities);
     free(context->sets);
+    free(context->names);
     free(context);
 }
 
@@ -452,5 +454,6 @@ void tls_context_certificate(const struct tls_context *context, size_t i,
     *out = (struct tls_certificate_info){.kind = kind_of(identity->key)};
     out->expires_s = seconds_of(X509_get0_notAfter(identity->leaf));
     out->staple_ends_s = identity->staple_ends_s;
-    tls_names_first(identity->leaf, out->name, sizeof(out->name));
+    snprintf(out->name, sizeof(out->name), "%s",
+             identity->name_count > 0 ? identity->names[0] : "unnamed");
 }

@@ -13,6 +13,8 @@ struct tls_identity {
     X509 *leaf;
     EVP_PKEY *key;
     STACK_OF(X509) * chain;
+    char **names; /* name_count of them, lower case, without a last dot */
+    size_t name_count;
     uint8_t *ocsp; /* DER */
     size_t ocsp_len;
     int64_t staple_ends_s;
@@ -20,8 +22,8 @@ struct tls_identity {
 
 /* A name (lower case, maybe "*.…") and what is shown to who asks for it. */
 struct tls_name {
-    char *text;
-    size_t set; /* of tls_context.sets */
+    const char *text; /* an identity's */
+    size_t set;       /* of tls_context.sets */
 };
 
 /* Certificates that are shown together: one for each kind of key. */
@@ -62,13 +64,12 @@ int tls_new_session(SSL *ssl, SSL_SESSION *session); /* a client's new_session c
 bool tls_tickets_use(SSL_CTX *ctx);
 
 /* tls_names.c */
+void tls_names_read(struct tls_identity *identity); /* out of its leaf */
+void tls_names_free(struct tls_identity *identity);
 /* Fills names and sets (without their ctx) from the identities, of which there is at least one. */
 void tls_names_sort(struct tls_context *context);
 /* The SSL_CTX for a name as a client wrote it; NULL: nobody here is called so. */
 SSL_CTX *tls_names_find(const struct tls_context *context, struct span name);
-/* "unnamed" when it has none. */
-void tls_names_first(X509 *leaf, char *out, size_t size);
-void tls_names_free(struct tls_context *context);
 
 /* OpenSSL's reason for its last error, as a phrase. Empties its queue. */
 void tls_reason(char *out, size_t size);

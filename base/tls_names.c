@@ -69,63 +69,55 @@ static bool fold(struct span name, char out[static NAME_MAX_BYTES + 1])
     return true;
 }
 
-struct first_name {
-    char *out;
-    size_t size;
-};
-
-static void take_first(struct span name, void *ctx)
+static void take_name(struct span name, void *ctx)
 {
-    struct first_name *first = ctx;
+    struct tls_identity *identity = ctx;
     char folded[NAME_MAX_BYTES + 1];
-    if (first->out[0] == '\0' && fold(name, folded))
-        snprintf(first->out, first->size, "%s", folded);
+    if (!fold(name, folded))
+        return;
+    identity->names = mem_must_resize(identity->names, (identity->name_count + 1) * sizeof(char *));
+    identity->names[identity->name_count++] = mem_must_copy(folded);
 }
 
-void tls_names_first(X509 *leaf, char *out, size_t size)
+void tls_names_read(struct tls_identity *identity)
 {
-    struct first_name first = {out, size};
-    out[0] = '\0';
-    each_name(leaf, take_first, &first);
-    if (out[0] == '\0')
-        snprintf(out, size, "unnamed");
+    each_name(identity->leaf, take_name, identity);
 }
 
 /* ---- all names ---- */
 
-struct asking {
-    struct span name;
-    bool found;
-};
-
-static void compare(struct span name, void *ctx)
-{
-    struct asking *asking = ctx;
-    char folded[NAME_MAX_BYTES + 1];
-    if (fold(name, folded) && span_eq(span_str(folded), asking->name))
-        asking->found = true;
-}
-
 static bool is_for(const struct tls_identity *identity, struct span name)
 {
-    struct asking asking = {.name = name};
-    each_name(identity->leaf, compare, &asking);
-    return asking.found;
+    for (size_t i = 0; i < identity->name_count; i++) {
+        if (span_eq(span_str(identity->names[i]), name))
+            return true;
+    }
+    return false;
 }
 
-static void add_name(struct span name, void *ctx)
+static int by_text(const void *a, const void *b)
 {
-    struct tls_context *context = ctx;
-    char folded[NAME_MAX_BYTES + 1];
-    if (!fold(name, folded))
-        return;
-    for (size_t i = 0; i < context->name_count; i++) {
-        if (strcmp(context->names[i].text, folded) == 0)
-            return;
+    const struct tls_name *x = a, *y = b;
+    return strcmp(x->text, y->text);
+}
+
+/* All names of all certificates, sorted, each once. */
+static void gather(struct tls_context *context)
+{
+    size_t most = 0, count = 0;
+    for (size_t i = 0; i < context->identity_count; i++)
+        most += context->identities[i].name_count;
+    context->names = mem_must_alloc((most + 1) * sizeof(*context->names));
+    for (size_t i = 0; i < context->identity_count; i++) {
+        const struct tls_identity *identity = &context->identities[i];
+        for (size_t k = 0; k < identity->name_count; k++)
+            context->names[count++].text = identity->names[k];
     }
-    context->names = mem_must_resize(context->names,
-                                     (context->name_count + 1) * sizeof(*context->names));
-    context->names[context->name_count++] = (struct tls_name){.text = mem_must_copy(folded)};
+    qsort(context->names, count, sizeof(*context->names), by_text);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || strcmp(context->names[i].text, context->names[i - 1].text) != 0)
+            context->names[context->name_count++].text = context->names[i].text;
+    }
 }
 
 /* ---- sets ---- */
@@ -194,34 +186,25 @@ static size_t set_number(struct tls_context *context, const struct tls_set *set)
     return context->set_count++;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    const struct tls_name *x = a, *y = b;
-    return strcmp(x->text, y->text);
-}
-
 void tls_names_sort(struct tls_context *context)
 {
-    for (size_t i = 0; i < context->identity_count; i++)
-        each_name(context->identities[i].leaf, add_name, context);
+    gather(context);
     // The first certificate, and others of its name with other kinds of keys.
-    char first[NAME_MAX_BYTES + 1];
+    const struct tls_identity *first = &context->identities[0];
     struct tls_set set = {.members = {0}, .count = 1};
-    tls_names_first(context->identities[0].leaf, first, sizeof(first));
-    set_fill(context, &set, span_str(first));
+    if (first->name_count > 0)
+        set_fill(context, &set, span_str(first->names[0]));
     set_number(context, &set);
     for (size_t i = 0; i < context->name_count; i++) {
         set = (struct tls_set){.count = 0};
         set_fill(context, &set, span_str(context->names[i].text));
         context->names[i].set = set_number(context, &set);
     }
-    if (context->name_count > 0)
-        qsort(context->names, context->name_count, sizeof(*context->names), by_text);
 }
 
 static const struct tls_name *find(const struct tls_context *context, const char *text)
 {
-    struct tls_name key = {.text = (char *)(uintptr_t)text};
+    struct tls_name key = {.text = text};
     if (context->name_count == 0)
         return NULL;
     return bsearch(&key, context->names, context->name_count, sizeof(key), by_text);
@@ -241,9 +224,9 @@ SSL_CTX *tls_names_find(const struct tls_context *context, struct span name)
     return found ? context->sets[found->set].ctx : NULL;
 }
 
-void tls_names_free(struct tls_context *context)
+void tls_names_free(struct tls_identity *identity)
 {
-    for (size_t i = 0; i < context->name_count; i++)
-        free(context->names[i].text);
-    free(context->names);
+    for (size_t i = 0; i < identity->name_count; i++)
+        free(identity->names[i]);
+    free(identity->names);
 }

@@ -27,6 +27,7 @@
 #include "lb/line.h"
 #include "lb/parcel.h"
 #include "lb/reload.h"
+#include "lb/sandbox.h"
 #include "lb/serving.h"
 #include "lb/sidmap.h"
 #include "lb/upgrade.h"
@@ -621,6 +622,8 @@ int master_run(const struct config *config)
         bindings_close(&master.bindings, true);
         return code;
     }
+    sandbox_hide_memory(config);
+    sandbox_master(config);
     int code = 2;
     int line = master_loop(&master, &code);
     if (line >= 0) {

@@ -21,6 +21,7 @@
 #include "lb/flow.h"
 #include "lb/identity.h"
 #include "lb/line.h"
+#include "lb/sandbox.h"
 #include "lb/secure.h"
 #include "lb/states.h"
 #include "lb/stats.h"
@@ -106,7 +107,7 @@ static bool serving_open_access(struct serving *serving)
 }
 
 /* What needs privileges, or must be there before any thread is. */
-static bool serving_prepare(struct serving *serving, struct bindings *bindings)
+static bool serving_prepare(struct serving *serving, struct bindings *bindings, bool alone)
 {
     if (!serving_open_access(serving))
         return false;
@@ -127,6 +128,7 @@ static bool serving_prepare(struct serving *serving, struct bindings *bindings)
     serving->predecessor = bindings->predecessor;
     if (!identity_assume(&serving->config->process))
         return false;
+    sandbox_enter(serving->config, alone);
     if (!log_start()) {
         log_error("cannot start the log thread reason=\"%s\"", strerror(errno));
         return false;
@@ -241,7 +243,7 @@ int serving_run(const struct config *config, struct bindings *bindings, int line
     rand_secret(&serving->id_key, sizeof(serving->id_key));
     serving_set_max_connections(serving);
     // The bindings know the addresses; the sockets in them go to the workers.
-    if (!serving_prepare(serving, bindings))
+    if (!serving_prepare(serving, bindings, line_fd < 0))
         return 2;
     if (!serving_start(serving, bindings, line_fd)) {
         log_error("cannot start reason=\"%s\"", strerror(errno));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ten megabytes through a slow reader, in each direction and framing: every byte arrives, and limpet
+// Twenty megabytes (more than the kernel keeps on the way) through a slow reader, in each direction and framing:
+// every byte arrives, and limpet
 // holds no more than a few buffers of them.
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import {RawConn, eventually, front, ok, once, recorder} from './lib.mjs';
 
-const total = 10 << 20;
+const total = 20 << 20;
 const bound = 700_000;
 const all = crypto.createHash('shake256', {outputLength: total}).update('stream').digest();
 const sum = crypto.createHash('sha256').update(all).digest('hex');

@@ -63,8 +63,8 @@ export function behaviour(name, options, body) {
 /* A test that does not depend on the number of workers. */
 export function once(name, options, body) {
   if (typeof options === 'function') return once(name, {}, options);
-  const {timeout = 60000, limpetOnly = false} = options;
-  const skip = limpetOnly && peer !== 'limpet' ? `only limpet does this, not ${peer}` : false;
+  const {timeout = 60000, limpetOnly = false, skip: reason = false} = options;
+  const skip = limpetOnly && peer !== 'limpet' ? `only limpet does this, not ${peer}` : reason;
   define(name, {timeout, skip}, body);
 }
 
