@@ -88,6 +88,7 @@ static void conn_peek_eof(struct conn *conn)
     if (conn->hung_up && recv(conn->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
         conn->eof_seen = true;
         conn->readable = false;
+        conn->truncated = conn->tls != NULL; // Unless its own end is among what is held.
     }
 }
 

@@ -174,7 +174,7 @@ static enum raw_result receive_raw(struct conn *conn, size_t want)
 /* The peer will say nothing more that counts. */
 static void read_ended(struct conn *conn)
 {
-    conn->readable = conn->held = false;
+    conn->readable = conn->held = conn->truncated = false;
     conn->eof_seen = true;
     buf_clear(conn->shelf, &conn->tls->raw);
 }

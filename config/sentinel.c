@@ -20,7 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECRET_FILE_MAX = 4096, SECRETS_MAX = 2, SENTINELS_MAX = 64, MASTERS_MAX = 64 };
+enum {
+    NOTIFY_PATH_MAX = 512,
+    SECRET_FILE_MAX = 4096,
+    SECRETS_MAX = 2,
+    SENTINELS_MAX = 64,
+    MASTERS_MAX = 64
+};
 
 /* ---- secrets ----------------------------------------------------------------------------------
  */
@@ -151,7 +157,10 @@ static void check_notify(struct object *object, const struct config *config,
                                              item_node(node, i, count));
         sentinel->backends[i] = index >= 0 ? (size_t)index : 0;
     }
-    check_url_path(object, "notify.path", opt->notify_path, object_from(object, "notify.path"));
+    const struct node *path = object_from(object, "notify.path");
+    check_url_path(object, "notify.path", opt->notify_path, path);
+    if (path && opt->notify_path && strlen(opt->notify_path) > NOTIFY_PATH_MAX)
+        diag_at(object->diag, path, "'notify.path' may have %d bytes at most", NOTIFY_PATH_MAX);
 }
 
 static void check_address_map(struct object *object, const struct sentinel_options *opt)

@@ -15,6 +15,10 @@
 /* Ends its connection if it is idle; else its next answer will. */
 static void flow_let_go(struct flow *flow)
 {
+    if (flow->state == FLOW_PROXY || flow->state == FLOW_HANDSHAKE) {
+        flow_deadline(flow, LAST_FIRST_MS, flow->on_deadline);
+        return;
+    }
     if (flow->state != FLOW_IDLE || flow->client.blocked || buf_len(&flow->client.in) > 0)
         return;
     // Who has just connected has most likely sent a request, which is on its way to us.

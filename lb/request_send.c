@@ -21,8 +21,6 @@ static struct span default_host(struct exchange *x)
     return span_starts(address, SPAN("unix:")) ? SPAN("localhost") : address;
 }
 
-enum { CERTIFICATE_ROOM = 2048 };
-
 /* What a listener that asks for certificates says of the client's; nothing for others. */
 static struct span certificate_lines(const struct exchange *x, char out[static CERTIFICATE_ROOM])
 {
@@ -55,7 +53,7 @@ static bool write_head(struct exchange *x)
     struct worker *worker = x->flow->worker;
     struct conn *up = &x->up->conn;
     const char *base = exchange_text(x).ptr;
-    char ip[ADDR_TEXT_MAX], id[16], port[8], certificate[CERTIFICATE_ROOM];
+    char ip[ADDR_TEXT_MAX], id[16], port[8];
     struct addr peer;
     peer_to_addr(&x->flow->peer, &peer);
     addr_format_host(&peer, ip);
@@ -67,7 +65,7 @@ static bool write_head(struct exchange *x)
         .port = x->flow->proxied ? proxied_port(x->flow, port) : span_str(x->flow->listener->port),
         .request_id = span_of(id, 16),
         .default_host = default_host(x),
-        .client_certificate = certificate_lines(x, certificate),
+        .client_certificate = certificate_lines(x, worker->certificate),
         .drop_accept_encoding = x->handshake && (x->polling || x->legacy),
         .upgrade = x->upgrade,
         .fields = rules_request_fields(x->rules),

@@ -46,6 +46,8 @@ enum worker_order {
     ORDER_LISTEN = 16, /* some frontend was disabled or enabled */
 };
 
+enum { CERTIFICATE_ROOM = 2048 }; /* bytes; on no stack, which the compiler would clear each time */
+
 struct worker {
     _Alignas(64) struct loop loop; /* workers lie in one array: no two share a cache line */
     struct shelf *shelf;
@@ -62,10 +64,11 @@ struct worker {
     struct sessions sessions; /* which flow holds which, by lb/flow */
     struct list farewells;    /* lb/farewell: packets to servers that nobody waits for */
     unsigned farewell_count;
-    struct access_batch access; /* lines of this turn */
-    struct head head;           /* scratch of one turn: the head being worked on */
-    struct eio_request eio;     /* likewise */
-    struct timer trim;          /* gives unused buffers back */
+    struct access_batch access;         /* lines of this turn */
+    struct head head;                   /* scratch of one turn: the head being worked on */
+    struct eio_request eio;             /* likewise */
+    char certificate[CERTIFICATE_ROOM]; /* likewise: lines about the client's, for a server */
+    struct timer trim;                  /* gives unused buffers back */
     unsigned index;
     bool stopping;             /* graceful stop: answers say close, idle connections go */
     uint32_t next_flow;        /* for flow->number */

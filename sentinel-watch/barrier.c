@@ -515,8 +515,8 @@ static const char *take_stale(struct barrier *barrier, struct barrier_node *node
         return NULL;
     }
     if (order > 0) {
-        node->ahead = true;
         barrier->owner->outdated(barrier->ctx, node, ack->generation, ack->epoch);
+        node->ahead = true;
         return "has seen a newer failover";
     }
     if (order < 0 || ack->phase == PHASE_CANCEL || ack->phase < asked)

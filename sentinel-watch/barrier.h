@@ -30,7 +30,7 @@ struct barrier_owner {
     void (*phase)(void *ctx, const struct failover *failover, enum phase phase);
     /* The others were released without it. */
     void (*late)(void *ctx, struct barrier_node *node, const struct failover *failover);
-    /* It has seen a newer failover than we have. */
+    /* It has seen a newer failover than we have; `ahead` when it said so before. */
     void (*outdated)(void *ctx, struct barrier_node *node, uint64_t generation, uint64_t epoch);
 };
 

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "sentinel-watch/balancer.h"
+#include "sentinel-watch/event.h"
 #include "sentinel-watch/hook.h"
 #include "sentinel-watch/notify.h"
 #include "sentinel-watch/relay.h"
@@ -255,11 +256,13 @@ static int64_t now_of(const struct doors *doors)
 void doors_baseline(struct doors *doors, const struct failover *now)
 {
     struct door *door = door_find(doors, now->master);
-    if (!barrier_is_news(notify_barrier(door->notify), now))
+    struct barrier *barrier = notify_barrier(door->notify);
+    if (!barrier_is_news(barrier, now))
         return;
+    bool moved = barrier->known && !place_eq(&barrier->settled.new_place, &now->new_place);
     relay_lead(door->relay, &now->new_place);
-    hook_lead(door->hook, now, false);
-    barrier_baseline(notify_barrier(door->notify), now, now_of(doors));
+    hook_lead(door->hook, now, moved);
+    barrier_baseline(barrier, now, now_of(doors));
     notify_go(door->notify);
 }
 

@@ -35,8 +35,8 @@ enum {
     CONNECT_MS = 1000,
     REOPEN_FIRST_MS = 20,
     REOPEN_MAX_MS = 2000,
-    HEAD_MAX = 1024 + 256, /* of a request: the path is at most 1024 bytes */
-    PATH_MAX_BYTES = 768,
+    HEAD_MAX =
+        1280, /* of a request; its path has 512 bytes at most, by the configuration's check */
 };
 
 struct receiver {
@@ -279,6 +279,12 @@ static const char *secret_of(struct receiver *receiver)
     return opt->notify_secrets_count > 0 ? opt->notify_secrets[receiver->key] : "";
 }
 
+/* For the Host field: the address as configured. */
+static const char *host_of(const struct receiver *receiver)
+{
+    return receiver->addr.any.sa_family == AF_UNIX ? "localhost" : receiver->server->opt.address;
+}
+
 static void send_order(struct receiver *receiver, const struct order *order)
 {
     struct notify *notify = receiver->notify;
@@ -297,11 +303,10 @@ static void send_order(struct receiver *receiver, const struct order *order)
     int64_t timestamp_s = message.sent_ms / 1000;
     message_sign(secret_of(receiver), timestamp_s, span_of(body, len), signature);
     int head_len = snprintf(head, sizeof(head),
-                            "POST %.*s HTTP/1.1\r\nHost: %.255s\r\n"
+                            "POST %.512s HTTP/1.1\r\nHost: %.255s\r\n"
                             "Content-Type: application/json\r\nContent-Length: %zu\r\n"
                             "X-Limpet-Timestamp: %" PRId64 "\r\nX-Limpet-Signature: %s\r\n\r\n",
-                            PATH_MAX_BYTES, opt->notify_path, receiver->server->opt.address, len,
-                            timestamp_s, signature);
+                            opt->notify_path, host_of(receiver), len, timestamp_s, signature);
     struct span parts[] = {{head, (size_t)head_len}, {body, len}};
     receiver->kept = receiver->post.answers > 0;
     receiver->asked = order->phase;
@@ -448,9 +453,10 @@ static void on_outdated(void *ctx, struct barrier_node *node, uint64_t generatio
 {
     struct notify *notify = ctx;
     const struct receiver *receiver = container_of(node, struct receiver, node);
-    log_warning("a server has seen a newer failover than we have: server=%s/%s generation=%" PRIu64
-                " epoch=%" PRIu64,
-                receiver->backend->name, receiver->server->name, generation, epoch);
+    if (!node->ahead)
+        log_warning("a server has seen a newer failover than we have: server=%s/%s "
+                    "generation=%" PRIu64 " epoch=%" PRIu64,
+                    receiver->backend->name, receiver->server->name, generation, epoch);
     notify->owner->outdated(notify->ctx, notify->barrier.now.master, generation, epoch);
 }
 

@@ -156,5 +156,7 @@ void scribe_free(struct scribe *scribe)
         return;
     }
     pthread_join(scribe->thread, NULL);
-    scribe->forgotten = true; // Its letter is in the mailbox.
+    if (scribe->next.path)
+        replace(&scribe->next); // The newest shall be what stays.
+    scribe->forgotten = true;   // Its letter is in the mailbox.
 }

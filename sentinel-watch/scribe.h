@@ -18,7 +18,7 @@ struct scribe;
 typedef void scribed_fn(void *ctx, const char *path, int error);
 
 struct scribe *scribe_new(struct loop *loop, scribed_fn *scribed, void *ctx);
-/* Waits for the write that is under way. */
+/* Waits for the write that is under way, and makes the one that waits behind it. */
 void scribe_free(struct scribe *scribe);
 /* Both are copied; at most SCRIBE_TEXT_MAX bytes of text. */
 void scribe_write(struct scribe *scribe, const char *path, struct span text);

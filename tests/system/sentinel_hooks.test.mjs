@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // The ways that need no code in a server: a program, a channel on the new master, files, a signal.
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';

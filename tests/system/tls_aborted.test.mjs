@@ -44,3 +44,14 @@ behaviour('400 aborted handshakes', {limpetOnly: true}, async (t, {workers}) => 
   const conn = await openTls(t, port, {ca: authority.ca});
   assert.equal((await conn.ask('GET', '/health')).status, 200);
 });
+
+behaviour('a stop does not wait for handshakes that nobody finishes', {limpetOnly: true}, async (t, {workers}) => {
+  const authority = new Authority(t);
+  const servers = await startServers(t, 1, 4);
+  const limpet = await balance(t, servers, {process: {grace: '120s'},
+    frontends: {main: {listen: listenTls([authority.make(localNames)]), timeouts: {handshake: '120s'}}}}, {workers});
+  const silent = await RawConn.open(limpet.port());
+  await eventually('it is connected', async () => (await limpet.admin.num('CurrConns')) === 1);
+  await limpet.stop({within: 30000});
+  await silent.closed();
+});

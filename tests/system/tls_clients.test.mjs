@@ -2,7 +2,7 @@
 // Client certificates: required, optional, off; and stapled OCSP.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import {Authority, ask, balance, behaviour, listenTls, localNames, openTls, sClient, startServers} from './harness/index.mjs';
+import {Authority, ask, balance, behaviour, eventually, listenTls, localNames, openTls, sClient, startServers} from './harness/index.mjs';
 
 behaviour('client certificates are asked for and checked', {limpetOnly: true}, async (t, {workers}) => {
   const authority = new Authority(t), stranger = new Authority(t);
@@ -61,6 +61,17 @@ behaviour('servers are told who the client is, and nobody can say so himself', {
     assert.match(seen['x-ssl-client-sha256'], /^[0-9a-f]{64}$/);
     assert.equal(seen['x-ssl-client-anything'], undefined);
     assert.deepEqual(await over(name, {}), {'x-ssl-client-verify': 'NONE', 'x-ssl-cipher': 'stays'});
+  }
+  // Who the client is goes on with its session, and no other way.
+  for (const [options, verify] of [[cert, 'SUCCESS'], [{}, 'NONE']]) {
+    const first = await openTls(t, limpet.port(), {ca: authority.ca, ...options});
+    let session;
+    first.socket.on('session', each => { session = each; });
+    await first.ask('GET', '/health');
+    await eventually('a ticket', () => session);
+    const second = await openTls(t, limpet.port(), {ca: authority.ca, session});
+    assert.equal(second.socket.isSessionReused(), true);
+    assert.equal((await second.ask('GET', '/who')).json().headers['x-ssl-client-verify'], verify);
   }
   const plainly = async name => about((await ask(limpet.port(name), 'GET', '/who', {headers: forged})).json().headers);
   assert.deepEqual(await plainly('plain'), {'x-ssl-cipher': 'stays'});
