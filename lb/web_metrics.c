@@ -262,7 +262,7 @@ static void add_unlisted(struct serving *serving, enum counter id, struct text *
     if (strncmp(from, "SIO_", 4) == 0)
         from += 4;
     size_t len = 0;
-    for (; from[len] != '\0' && len < 40; len++)
+    for (; len < 40 && from[len] != '\0'; len++)
         name[len] = (char)tolower((unsigned char)from[len]);
     if (in_microseconds(id))
         len -= 3;

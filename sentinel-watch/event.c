@@ -33,9 +33,9 @@ static const struct {
     {"+promoted-slave", EVENT_PROMOTED, FORM_INSTANCE},
     {"+failover-end", EVENT_FAILOVER_END, FORM_INSTANCE},
     {"+failover-end-for-timeout", EVENT_OTHER, FORM_INSTANCE}, // +failover-end follows
-    {"-failover-abort-not-elected", EVENT_FAILOVER_ABORT, FORM_INSTANCE},
+    {"-failover-abort-not-elected", EVENT_FAILOVER_LOST, FORM_INSTANCE},
     {"-failover-abort-no-good-slave", EVENT_FAILOVER_ABORT, FORM_INSTANCE},
-    {"-failover-abort-slave-timeout", EVENT_FAILOVER_ABORT, FORM_INSTANCE},
+    {"-failover-abort-slave-timeout", EVENT_FAILOVER_LOST, FORM_INSTANCE},
     {"-failover-abort-master-is-back", EVENT_FAILOVER_ABORT, FORM_INSTANCE}, // old versions
     {"+switch-master", EVENT_SWITCH, FORM_SWITCH},
     {"+config-update-from", EVENT_CONFIG_UPDATE, FORM_INSTANCE},

@@ -26,7 +26,8 @@ enum event_kind {
     EVENT_PROMOTING, /* it was told to be the master */
     EVENT_PROMOTED,  /* it says that it is */
     EVENT_FAILOVER_END,
-    EVENT_FAILOVER_ABORT,
+    EVENT_FAILOVER_ABORT, /* there is nobody to fail over to */
+    EVENT_FAILOVER_LOST,  /* this try came to nothing; another one will follow */
     EVENT_SWITCH,
     EVENT_CONFIG_UPDATE, /* another sentinel's newer configuration was taken over */
     EVENT_ROLE_WRONG,    /* an instance reports a role that it should not have */

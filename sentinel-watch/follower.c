@@ -24,7 +24,7 @@
  * - Epochs only rise. A majority that insists on something else (wiped sentinels, REMOVE and MONITOR)
  *   raises the generation instead, after some seconds, and it is said.
  * - A hold needs two sentinels, where there are two, or a role that changed. It is given up when the
- *   master is back, when the failover was aborted, and in any case after hold.max; then it is spent:
+ *   master is back, when there is nobody to fail over to, and in any case after hold.max; then it is spent:
  *   the same outage does not hold again until another failover is tried.
  * - Without a majority that can be heard and is not in tilt nothing is begun.
  */
@@ -534,7 +534,8 @@ bool follower_event(struct follower *f, int voter, const struct event *event, in
     if (names_replica && event->instance == INSTANCE_REPLICA && !f->candidate_by_majority &&
         !place_eq(&event->place, &f->place))
         set_candidate(f, &event->place, now_ms);
-    if (event->kind == EVENT_FAILOVER_ABORT && !f->candidate_by_majority)
+    bool over = event->kind == EVENT_FAILOVER_ABORT || event->kind == EVENT_FAILOVER_LOST;
+    if (over && !f->candidate_by_majority)
         forget_candidate(f);
     if (event->kind == EVENT_ROLE_WRONG && was_master(f, &event->place)) {
         f->former = event->place;

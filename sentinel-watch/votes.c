@@ -95,6 +95,7 @@ void votes_event(struct votes *votes, int voter, const struct event *event)
         break;
     case EVENT_FAILOVER_END:
     case EVENT_FAILOVER_ABORT:
+    case EVENT_FAILOVER_LOST:
     case EVENT_SWITCH:
     case EVENT_RESET:
         v->failing_over = false;

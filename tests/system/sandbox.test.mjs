@@ -36,6 +36,8 @@ once('an intruder gets nowhere', {limpetOnly: true, skip}, async t => {
   limpet.allowRefusals = true;
   const [serving] = limpet.children();
   assert.equal(status(serving, 'Seccomp'), '2');
+  const threads = fs.readdirSync(`/proc/${serving}/task`).map(tid => fs.readFileSync(`/proc/${serving}/task/${tid}/comm`, 'utf8').trim());
+  assert.ok(threads.includes('limpet-w0'), `threads have their names: ${threads}`);
   assert.equal(status(serving, 'NoNewPrivs'), '1');
   assert.equal(status(serving, 'CapPrm'), '0000000000000000');
   if (limpet.lines(/without Landlock/).length === 0) {

@@ -55,9 +55,9 @@ static void addresses(void **state)
 {
     (void)state;
     struct netmask inside, one, six;
-    assert_true(netmask_parse(SPAN("10.0.0.0/8"), &inside) &&
-                netmask_parse(SPAN("10.0.0.9"), &one) &&
-                netmask_parse(SPAN("2001:db8::/32"), &six));
+    assert_true(netmask_parse(SPAN("10.0.0.0/8"), &inside));
+    assert_true(netmask_parse(SPAN("10.0.0.9"), &one));
+    assert_true(netmask_parse(SPAN("2001:db8::/32"), &six));
     struct netmask allowed[] = {inside, six};
     struct route_options deny = {.deny = &one, .deny_count = 1};
     assert_false(passes_from(&deny, "10.0.0.9:1", "GET", "/", ""));

@@ -245,7 +245,7 @@ static void test_an_aborted_failover(void **state)
     begin();
     kill_master();
     publishes(1, "+try-failover", "master m 10.0.0.1 6379");
-    publishes(1, "-failover-abort-not-elected", "master m 10.0.0.1 6379");
+    publishes(1, "-failover-abort-no-good-slave", "master m 10.0.0.1 6379");
     wait_ms(1000, 3, &A, 4, "so");
     expect("");
     wait_ms(2000, 3, &A, 4, "so");
@@ -254,6 +254,22 @@ static void test_an_aborted_failover(void **state)
     expect("");
     publishes(2, "+try-failover", "master m 10.0.0.1 6379"); // … but another try does.
     expect("hold 1:5 A-; ");
+}
+
+static void test_a_try_that_was_lost_is_followed_by_another(void **state)
+{
+    (void)state;
+    begin();
+    kill_master();
+    publishes(1, "+try-failover", "master m 10.0.0.1 6379");
+    publishes(1, "+selected-slave", "slave 10.0.0.2:6379 10.0.0.2 6379 @ m 10.0.0.1 6379");
+    publishes(1, "-failover-abort-not-elected", "master m 10.0.0.1 6379");
+    assert_int_equal(follower_ask(&f, ASK_CANDIDATE)->place.port, 0);
+    wait_ms(10000, 3, &A, 4, "so"); // The master is still down: nothing is released into nowhere.
+    expect("");
+    all_say(3, &B, 7, "");
+    role(&B, ROLE_MASTER);
+    expect("switch 1:7 AB; ");
 }
 
 static void test_a_hold_is_bounded(void **state)
@@ -601,6 +617,7 @@ int main(void)
         cmocka_unit_test(test_events_that_were_missed),
         cmocka_unit_test(test_the_master_comes_back),
         cmocka_unit_test(test_an_aborted_failover),
+        cmocka_unit_test(test_a_try_that_was_lost_is_followed_by_another),
         cmocka_unit_test(test_a_hold_is_bounded),
         cmocka_unit_test(test_one_sentinel_lies),
         cmocka_unit_test(test_without_a_majority_nothing_is_done),
