@@ -129,7 +129,7 @@ KINDS = {
     "haproxy": ("haproxy.cfg", haproxy_words, lambda file: ["haproxy", "-db", "-f", file]),
     "haproxy-sid": ("haproxy.cfg", lambda s, p: haproxy_words(s, p, "leastconn", STICK_SID),
                     lambda file: ["haproxy", "-db", "-f", file]),
-    "haproxy-splice": ("haproxy.cfg", lambda s, p: haproxy_words(s, p, splice="    option splice-auto"),
+    "haproxy-splice": ("haproxy.cfg", lambda s, p: haproxy_words(s, p, splice="    option splice-response"),
                        lambda file: ["haproxy", "-db", "-f", file]),
     "nginx": ("nginx.conf", nginx_words, lambda file: ["nginx", "-c", file]),
     "nginx-large": ("nginx.conf", lambda s, p: nginx_words(s, p, LARGE_BUFFERS), lambda file: ["nginx", "-c", file]),

@@ -70,6 +70,8 @@ def text(table):
               "ratios are medians of each round's ratio. One process with one thread each, all on one CPU.",
               f"{note['limpet']} · {note['haproxy']} · {note['nginx']}", f"{note['cpu']}, {note['cpus']} CPUs, Linux {note['kernel']}, "
               f"load {note['load_average']} at the start"]
+    if "note" in note:
+        lines.append(note["note"])
     return "\n".join(lines[1:]) + "\n"
 
 
