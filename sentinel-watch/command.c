@@ -78,6 +78,65 @@ static void run_servers(void *ctx, struct console_caller *caller, const struct s
     }
 }
 
+/* Of the master that is named, or of all. */
+static void each_master(const struct service *service, struct console_caller *caller,
+                        const struct span *args, size_t count,
+                        void (*each)(struct console_caller *caller, const struct service *service,
+                                     const struct master *master))
+{
+    bool found = count == 0;
+    for (size_t i = 0; i < service->master_count; i++) {
+        const struct master *master = service->masters[i];
+        if (count > 0 && !span_eq(args[0], span_str(master_name(master))))
+            continue;
+        found = true;
+        each(caller, service, master);
+    }
+    if (!found)
+        console_say(caller, SEVERITY_ERROR, "There is no such master.");
+}
+
+static void status_of(struct console_caller *caller, const struct service *service,
+                      const struct master *master)
+{
+    (void)service;
+    show_prune_status(master, &caller->answer);
+}
+
+static void plan_of(struct console_caller *caller, const struct service *service,
+                    const struct master *master)
+{
+    show_prune_plan(service, master, &caller->answer);
+    prune_look(master_prune(master));
+}
+
+static void begin_of(struct console_caller *caller, const struct service *service,
+                     const struct master *master)
+{
+    (void)service;
+    const char *error = prune_run(master_prune(master));
+    if (error)
+        console_say(caller, SEVERITY_ERROR, "%s", error);
+}
+
+static void run_prune_status(void *ctx, struct console_caller *caller, const struct span *args,
+                             size_t count)
+{
+    each_master(ctx, caller, args, count, status_of);
+}
+
+static void run_prune_plan(void *ctx, struct console_caller *caller, const struct span *args,
+                           size_t count)
+{
+    each_master(ctx, caller, args, count, plan_of);
+}
+
+static void run_prune(void *ctx, struct console_caller *caller, const struct span *args,
+                      size_t count)
+{
+    each_master(ctx, caller, args, count, begin_of);
+}
+
 static void run_reload(void *ctx, struct console_caller *caller, const struct span *args,
                        size_t count)
 {
@@ -95,6 +154,21 @@ const struct console_command sentinel_commands[] = {
     {{"show", "canary"}, "", 0, run_canary, "what the last failover cost, and who is where"},
     {{"show", "servers"}, "", 0, run_servers, "servers, relay and hooks of every master, as JSON"},
     {{"show", "events"}, "[ID]", 1, run_events, "what happened lately, or since an event"},
+    {{"prune", "status"},
+     "[MASTER]",
+     1,
+     run_prune_status,
+     "what pruning does, and how the last run ended"},
+    {{"prune", "plan"},
+     "[MASTER]",
+     1,
+     run_prune_plan,
+     "what would be forgotten, or the doubt, by the last look; looks again"},
+    {{"prune", "run"},
+     "[MASTER]",
+     1,
+     run_prune,
+     "make the sentinels forget what is gone, one by one, if nothing is in doubt"},
     {{"reload"}, "", 0, run_reload, "load the file anew"},
     {{NULL}, NULL, 0, NULL, NULL},
 };

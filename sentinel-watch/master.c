@@ -39,6 +39,7 @@ struct master {
     struct roster *roster;
     struct asking askings[ASK_KINDS];
     struct canary *canary; /* NULL: off */
+    struct prune *prune;
     struct timer tick;
     struct grave grave;
     bool busy;         /* sentinels are asked often */
@@ -342,8 +343,8 @@ void master_outdated(struct master *m, uint64_t generation, uint64_t epoch)
 
 /* ---- beginning and end ---- */
 
-/* canary_note_fn */
-static void on_canary(void *ctx, bool warning, const char *text)
+/* canary_note_fn, prune_note_fn */
+static void on_said(void *ctx, bool warning, const char *text)
 {
     struct master *m = ctx;
     journal_add(m->journal, now_ms(m), ENTRY_STATE, warning, m->config->opt.master, NULL, text);
@@ -359,7 +360,7 @@ static void begin_canary(struct master *m, const char *watcher)
         .channel = opt->canary_subscribers,
         .interval_ms = opt->canary_interval_ms,
     };
-    m->canary = canary_new(m->world, &options, on_canary, m);
+    m->canary = canary_new(m->world, &options, on_said, m);
 }
 
 struct master *master_new(struct link_world *world, const struct config_sentinel *config,
@@ -387,6 +388,7 @@ struct master *master_new(struct link_world *world, const struct config_sentinel
     if (config->opt.canary_interval_ms > 0)
         begin_canary(m, watcher);
     m->roster = roster_new(world, config, &roster_owner, m);
+    m->prune = prune_new(world, m, watcher, on_said, m);
     timer_init(&m->tick, on_tick);
     loop_timer_start(world->loop, &m->tick, TICK_MS);
     return m;
@@ -405,6 +407,7 @@ void master_free(struct master *m)
     for (enum ask_kind kind = 0; kind < ASK_KINDS; kind++)
         asker_free(m->askings[kind].asker);
     canary_free(m->canary);
+    prune_free(m->prune);
     roster_free(m->roster);
     m->grave.fn = master_bury;
     loop_bury(m->world->loop, &m->grave);
@@ -461,6 +464,11 @@ bool master_canary(const struct master *m, struct canary_info *out)
     if (m->canary)
         canary_info(m->canary, out);
     return m->canary != NULL;
+}
+
+struct prune *master_prune(const struct master *m)
+{
+    return m->prune;
 }
 
 size_t master_nodes(const struct master *m, const struct node **list)

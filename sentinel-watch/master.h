@@ -12,6 +12,7 @@
 #include "sentinel-watch/doors.h"
 #include "sentinel-watch/follower.h"
 #include "sentinel-watch/journal.h"
+#include "sentinel-watch/prune.h"
 #include "sentinel-watch/roster.h"
 
 struct master;
@@ -63,6 +64,9 @@ struct sentinel *master_sentinel(const struct master *master, size_t i);
 
 /* What was measured; false: the canary is off. */
 bool master_canary(const struct master *master, struct canary_info *out);
+
+/* What is gone, and how the sentinels are made to forget it. */
+struct prune *master_prune(const struct master *master);
 
 /* Its Redis nodes, as the sentinels tell of them. */
 enum { NODES_MAX = 64 };

@@ -163,7 +163,9 @@ static void ask(struct prune *p, struct asked *asked, const struct addr *addr,
     *asked = (struct asked){.prune = p, .witness = witness};
     asked->redis = dial(p, addr, &asked_owner, asked);
     struct redis *r = asked->redis;
-    bool sent = r && redis_command(r, on_answer, asked, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name, NULL) &&
+    bool sent = r &&
+                redis_command(r, on_answer, asked, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name,
+                              NULL) &&
                 redis_command(r, on_answer, asked, "SENTINEL", "MASTER", name, NULL) &&
                 redis_command(r, on_answer, asked, "SENTINEL", "REPLICAS", name, NULL) &&
                 redis_command(r, on_answer, asked, "SENTINEL", "SENTINELS", name, NULL) &&
@@ -402,7 +404,8 @@ static void lock(struct prune *p)
     snprintf(key, sizeof(key), "limpet:prune:%s", p->config->opt.master);
     enter(p, STAGE_LOCK);
     p->node_waits++;
-    if (!node || !redis_command(node, on_lock, p, "SET", key, p->watcher, "NX", "PX", LOCK_MS, NULL))
+    if (!node ||
+        !redis_command(node, on_lock, p, "SET", key, p->watcher, "NX", "PX", LOCK_MS, NULL))
         run_end(p, true, "the master cannot be asked for the lock");
 }
 
@@ -501,8 +504,7 @@ static void on_tick(struct timer *timer)
     }
     switch (p->stage) {
     case STAGE_IDLE:
-        if (p->config->opt.prune_mode != PRUNE_OFF &&
-            now_ms(p) - p->stage_ms >= LOOK_EVERY_MS)
+        if (p->config->opt.prune_mode != PRUNE_OFF && now_ms(p) - p->stage_ms >= LOOK_EVERY_MS)
             look_begin(p);
         break;
     case STAGE_LOOK:
@@ -512,8 +514,9 @@ static void on_tick(struct timer *timer)
     case STAGE_LOCK:
     case STAGE_RESET:
         if (now_ms(p) - p->stage_ms > LOOK_MS)
-            run_end(p, true, p->stage == STAGE_LOCK ? "the master does not answer"
-                                                    : "a sentinel does not answer to RESET");
+            run_end(p, true,
+                    p->stage == STAGE_LOCK ? "the master does not answer"
+                                           : "a sentinel does not answer to RESET");
         break;
     case STAGE_RELEARN:
         relearn(p);

@@ -157,11 +157,12 @@ static bool members_settled(const struct look *look, bool sentinels)
         for (size_t k = 0; k < count; k++) {
             const struct prune_member *member = &list[k];
             if (member->down_ms > 0 && member->down_ms < look->bounds->after_ms)
-                return doubt(look, "%s is down for %lld s only",
-                             place_show(&member->place, place), (long long)member->down_ms / 1000);
+                return doubt(look, "%s is down for %lld s only", place_show(&member->place, place),
+                             (long long)member->down_ms / 1000);
             for (size_t w = 0; member->down_ms > 0 && w < view->witness_count; w++) {
                 size_t others;
-                const struct prune_member *theirs = members(&view->witnesses[w], sentinels, &others);
+                const struct prune_member *theirs = members(&view->witnesses[w], sentinels,
+                                                            &others);
                 size_t at = find_member(theirs, others, member);
                 bool itself = strcmp(view->witnesses[w].run_id, member->run_id) == 0;
                 if (itself || (at != NOTHING && theirs[at].down_ms == 0))
@@ -202,8 +203,8 @@ static bool sentinels_settled(const struct look *look)
 }
 
 static bool (*const preconditions[])(const struct look *look) = {
-    all_answer,    is_calm,          is_quiet,          all_agree, all_know_each_other,
-    master_is_one, replicas_settled, sentinels_settled,
+    all_answer,          is_calm,       is_quiet,         all_agree,
+    all_know_each_other, master_is_one, replicas_settled, sentinels_settled,
 };
 
 /* ---- the plan ---- */

@@ -11,8 +11,8 @@
 #ifndef LIMPET_SENTINEL_WATCH_PRUNE_PLAN_H
 #define LIMPET_SENTINEL_WATCH_PRUNE_PLAN_H
 
-#include "sentinel-watch/event.h"
 #include "base/resp.h"
+#include "sentinel-watch/event.h"
 
 enum { PRUNE_SENTINELS_MAX = 16, PRUNE_MEMBERS_MAX = 32, PRUNE_DOUBT_MAX = 240 };
 
@@ -52,13 +52,14 @@ struct prune_view {
 };
 
 struct prune_bounds {
-    int64_t after_ms;  /* prune.after */
-    int64_t quiet_ms;  /* prune.quiet, and twice the failover-timeout at least */
+    int64_t after_ms; /* prune.after */
+    int64_t quiet_ms; /* prune.quiet, and twice the failover-timeout at least */
 };
 
 struct prune_plan {
     char doubt[PRUNE_DOUBT_MAX]; /* "": none */
-    struct prune_member replicas[PRUNE_MEMBERS_MAX], sentinels[PRUNE_MEMBERS_MAX]; /* to be forgotten */
+    struct prune_member replicas[PRUNE_MEMBERS_MAX],
+        sentinels[PRUNE_MEMBERS_MAX]; /* to be forgotten */
     size_t replica_count, sentinel_count;
 };
 

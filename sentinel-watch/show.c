@@ -216,6 +216,40 @@ static void json_place(struct text *out, const char *key, const struct place *pl
     text_add(out, SPAN("}"));
 }
 
+void show_prune_status(const struct master *master, struct text *out)
+{
+    struct prune_info info;
+    prune_info(master_prune(master), &info);
+    text_addf(
+        out, "%s mode=%s stage=%s turn=%s runs=%" PRIu64 " resets=%" PRIu64 " aborts=%" PRIu64,
+        master_name(master), config_word("prune_mode", (int)master_config(master)->opt.prune_mode),
+        info.stage, info.turn[0] ? info.turn : "-", info.runs, info.resets, info.aborts);
+    text_addf(out, " last=\"%s\"\n", info.ended);
+}
+
+void show_prune_plan(const struct service *service, const struct master *master, struct text *out)
+{
+    struct prune_info info;
+    char place[PLACE_TEXT_MAX];
+    prune_info(master_prune(master), &info);
+    if (!info.plan) {
+        text_addf(out, "%s not looked yet\n", master_name(master));
+        return;
+    }
+    long long ago_s = (long long)(service->loop.now_ms - info.looked_ms) / 1000;
+    if (info.plan->doubt[0])
+        text_addf(out, "%s refused: %s (%lld s ago)\n", master_name(master), info.plan->doubt,
+                  ago_s);
+    else if (info.plan->replica_count + info.plan->sentinel_count == 0)
+        text_addf(out, "%s nothing is gone (%lld s ago)\n", master_name(master), ago_s);
+    for (size_t i = 0; i < info.plan->replica_count; i++)
+        text_addf(out, "%s would forget replica %s (%lld s ago)\n", master_name(master),
+                  place_show(&info.plan->replicas[i].place, place), ago_s);
+    for (size_t i = 0; i < info.plan->sentinel_count; i++)
+        text_addf(out, "%s would forget sentinel %s (%lld s ago)\n", master_name(master),
+                  place_show(&info.plan->sentinels[i].place, place), ago_s);
+}
+
 void show_master_json(const struct service *service, const struct master *master, struct text *out)
 {
     const struct follower *f = master_follower(master);

@@ -12,6 +12,10 @@ void show_nodes(const struct service *service, struct text *out);     /* a line 
 
 void show_canary(const struct service *service, struct text *out); /* a line per master */
 
+void show_prune_status(const struct master *master, struct text *out); /* a line */
+/* A line per replica or sentinel that would be forgotten, or the doubt. */
+void show_prune_plan(const struct service *service, const struct master *master, struct text *out);
+
 /* One JSON object about a master: what a server needs that starts in the middle, and how sure we
  * are. */
 void show_master_json(const struct service *service, const struct master *master, struct text *out);

@@ -71,10 +71,33 @@ static uint64_t value_fences(const struct master *master)
     return master_stats(master)->fences;
 }
 
+static uint64_t value_prune_resets(const struct master *master)
+{
+    struct prune_info info;
+    prune_info(master_prune(master), &info);
+    return info.resets;
+}
+static uint64_t value_prune_aborts(const struct master *master)
+{
+    struct prune_info info;
+    prune_info(master_prune(master), &info);
+    return info.aborts;
+}
+static uint64_t value_prune_candidates(const struct master *master)
+{
+    struct prune_info info;
+    prune_info(master_prune(master), &info);
+    return info.plan ? info.plan->replica_count + info.plan->sentinel_count : 0;
+}
+
 static const struct {
     const char *name, *type, *help;
     master_value_fn *value;
 } per_master[] = {
+    {"prune_resets_total", "counter", "sentinels that were made to forget", value_prune_resets},
+    {"prune_aborts_total", "counter", "times that pruning was given up", value_prune_aborts},
+    {"prune_candidates", "gauge", "replicas and sentinels that are gone for good",
+     value_prune_candidates},
     {"epoch", "gauge", "configuration epoch of the last failover", value_epoch},
     {"generation", "gauge", "how often epochs began anew, from 1", value_generation},
     {"sentinels", "gauge", "sentinels whose votes count", value_voters},

@@ -28,9 +28,14 @@ behaviour('counts add up', {limpetOnly: true}, async (t, {workers}) => {
   bad.send('GET\r\n\r\n');
   assert.match((await bad.rest()).toString(), /^HTTP\/1.1 400/);
   bad.close();
-  await eventually('all are gone', async () => (await front.admin.num('Flows')) === 0);
-  const row = await front.admin.server('main', 'FRONTEND');
+  let row;
   const count = name => Number(row[name]);
+  await eventually('all have come', async () => {
+    row = await front.admin.server('main', 'FRONTEND');
+    return count('stot') >= 7;
+  });
+  await eventually('all are gone', async () => (await front.admin.num('Flows')) === 0);
+  row = await front.admin.server('main', 'FRONTEND');
   assert.equal(count('req_tot'), 2);
   assert.equal(count('ereq'), 4);
   assert.equal(count('stot'), 7, 'connections, as in HAProxy');
