@@ -34,6 +34,7 @@ enum {
     TIMEOUT_MS = 2000,
 };
 #define LOCK_MS "3600000"
+enum { LOCK_HOUR_MS = 3600000 };
 
 enum stage { STAGE_IDLE, STAGE_LOOK, STAGE_LOCK, STAGE_RESET, STAGE_RELEARN, STAGE_PAUSE };
 static const char *const stage_words[] = {
@@ -82,6 +83,7 @@ struct prune {
     int64_t looked_ms;
     char told[PRUNE_DOUBT_MAX + 512]; /* what was noted of the last plan */
     char ended[256];
+    int64_t ended_ms; /* when; 0: there was none */
     uint64_t runs, resets, aborts;
 };
 
@@ -250,6 +252,7 @@ static void look_begin(struct prune *p)
         p->view = mem_must_alloc(sizeof(*p->view));
     *p->view = (struct prune_view){
         .configured = p->config->opt.sentinels_count,
+        .master = follower->place,
         .calm = follower->state == FOLLOWER_CALM,
         .quiet_ms = now_ms(p) - p->unrest_ms,
     };
@@ -308,6 +311,8 @@ static void run_end(struct prune *p, bool aborted, const char *why)
     snprintf(p->ended, sizeof(p->ended), "%s", why);
     p->aborts += aborted;
     p->running = false;
+    p->ended_ms = now_ms(p);
+    p->name_count = 0;
     close_all(p);
     say(p, aborted, "pruning %s: %s", aborted ? "was given up" : "is done", why);
     enter(p, STAGE_IDLE);
@@ -409,28 +414,37 @@ static void lock(struct prune *p)
         run_end(p, true, "the master cannot be asked for the lock");
 }
 
+/* Behind a turn: nothing may have come into doubt; the plan stays what it was. */
+static void look_again(struct prune *p, const struct prune_bounds *bounds)
+{
+    struct prune_plan again;
+    prune_plan(p->view, bounds, &again);
+    if (again.doubt[0])
+        run_end(p, true, again.doubt);
+    else if (p->turn < p->name_count)
+        turn_begin(p);
+    else
+        run_end(p, !nothing_to_do(&again),
+                nothing_to_do(&again) ? "all sentinels have forgotten what is gone"
+                                      : "a sentinel was told again of what is gone");
+}
+
 static void look_end(struct prune *p)
 {
     const struct sentinel_options *opt = &p->config->opt;
     const struct prune_bounds bounds = {.after_ms = opt->prune_after_ms,
                                         .quiet_ms = opt->prune_quiet_ms};
-    bool began = p->running && p->turn < p->name_count;
     close_all(p);
-    if (began) {
-        /* Between two turns: nothing may have come into doubt; the plan stays what it was. */
-        struct prune_plan again;
-        prune_plan(p->view, &bounds, &again);
-        if (again.doubt[0])
-            run_end(p, true, again.doubt);
-        else
-            turn_begin(p);
+    if (p->running && p->name_count > 0) {
+        look_again(p, &bounds);
         return;
     }
     prune_plan(p->view, &bounds, &p->plan);
     p->planned = true;
     p->looked_ms = now_ms(p);
     tell_plan(p);
-    bool wanted = p->running || opt->prune_mode == PRUNE_ON;
+    bool may = p->ended_ms == 0 || now_ms(p) - p->ended_ms >= LOCK_HOUR_MS;
+    bool wanted = p->running || (opt->prune_mode == PRUNE_ON && may);
     if (!wanted || (nothing_to_do(&p->plan) && !p->running)) {
         enter(p, STAGE_IDLE);
         return;
@@ -448,7 +462,7 @@ static void look_end(struct prune *p)
 static void relearn(struct prune *p)
 {
     const char *missing = p->asked_count > 0 && all_answered(p)
-                              ? prune_relearned(&p->before, &p->now, &p->plan)
+                              ? prune_relearned(p->view, &p->before, &p->now, &p->plan)
                               : "it has not answered yet";
     if (!missing) {
         close_all(p);
@@ -473,14 +487,6 @@ static void relearn(struct prune *p)
         ask(p, &p->asked[p->asked_count++], addr, &p->now);
 }
 
-static void pause_over(struct prune *p)
-{
-    if (++p->turn < p->name_count)
-        look_begin(p);
-    else
-        run_end(p, false, "all sentinels have forgotten what is gone");
-}
-
 /* ---- time ---- */
 
 static bool unrest(struct prune *p)
@@ -499,7 +505,10 @@ static void on_tick(struct timer *timer)
     loop_timer_start(p->world->loop, timer, TICK_MS);
     node_follow(p);
     if (unrest(p) && p->running) {
-        run_end(p, true, "a failover is under way, or the master is in doubt");
+        bool midway = p->stage == STAGE_RESET || p->stage == STAGE_RELEARN;
+        run_end(p, true,
+                midway ? "ALARM: the master came into doubt while a sentinel was learning again"
+                       : "a failover is under way, or the master is in doubt");
         return;
     }
     switch (p->stage) {
@@ -512,18 +521,21 @@ static void on_tick(struct timer *timer)
             look_end(p);
         break;
     case STAGE_LOCK:
+        if (now_ms(p) - p->stage_ms > LOOK_MS)
+            run_end(p, true, "the master does not answer");
+        break;
     case STAGE_RESET:
         if (now_ms(p) - p->stage_ms > LOOK_MS)
-            run_end(p, true,
-                    p->stage == STAGE_LOCK ? "the master does not answer"
-                                           : "a sentinel does not answer to RESET");
+            enter(p, STAGE_RELEARN); // It may have been reset: it is seen to its end.
         break;
     case STAGE_RELEARN:
         relearn(p);
         break;
     case STAGE_PAUSE:
-        if (now_ms(p) - p->stage_ms >= p->config->opt.prune_pause_ms)
-            pause_over(p);
+        if (now_ms(p) - p->stage_ms >= p->config->opt.prune_pause_ms) {
+            p->turn++;
+            look_begin(p);
+        }
         break;
     }
 }

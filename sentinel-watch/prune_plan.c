@@ -96,6 +96,9 @@ static bool all_agree(const struct look *look)
 {
     const struct prune_witness *first = &look->view->witnesses[0];
     char place[PLACE_TEXT_MAX];
+    if (!place_eq(&first->master, &look->view->master))
+        return doubt(look, "the sentinel %s has another master than we follow, %s", first->name,
+                     place_show(&first->master, place));
     for (size_t i = 0; i < look->view->witness_count; i++) {
         const struct prune_witness *witness = &look->view->witnesses[i];
         if (!place_eq(&witness->master, &first->master))
@@ -115,7 +118,31 @@ static bool all_agree(const struct look *look)
     return true;
 }
 
-/* Itself and those that it counts as alive: the same for all, and all of them have been asked. */
+static bool was_asked(const struct prune_view *view, const struct prune_member *sentinel)
+{
+    for (size_t i = 0; i < view->witness_count; i++)
+        if (strcmp(view->witnesses[i].run_id, sentinel->run_id) == 0)
+            return true;
+    return false;
+}
+
+/* Whoever is alive for one of them has been asked, too: it would not be reset with the others. */
+static bool all_were_asked(const struct look *look)
+{
+    char place[PLACE_TEXT_MAX];
+    for (size_t i = 0; i < look->view->witness_count; i++) {
+        const struct prune_witness *witness = &look->view->witnesses[i];
+        for (size_t k = 0; k < witness->sentinel_count; k++) {
+            const struct prune_member *other = &witness->sentinels[k];
+            if (other->down_ms == 0 && !was_asked(look->view, other))
+                return doubt(look, "the sentinel %s is alive for %s, and cannot be asked from here",
+                             place_show(&other->place, place), witness->name);
+        }
+    }
+    return true;
+}
+
+/* They count each other as alive. */
 static bool all_know_each_other(const struct look *look)
 {
     const struct prune_view *view = look->view;
@@ -175,6 +202,27 @@ static bool members_settled(const struct look *look, bool sentinels)
     return true;
 }
 
+static bool lists(const struct prune_witness *witness, const struct place *replica)
+{
+    for (size_t i = 0; i < witness->replica_count; i++)
+        if (place_eq(&witness->replicas[i].place, replica))
+            return true;
+    return false;
+}
+
+/* A sentinel that was reset a moment ago does not know its replicas yet. */
+static bool online_are_known(const struct look *look)
+{
+    const struct prune_view *view = look->view;
+    char place[PLACE_TEXT_MAX];
+    for (size_t i = 0; i < view->witness_count; i++)
+        for (size_t o = 0; o < view->online_count; o++)
+            if (!lists(&view->witnesses[i], &view->online[o]))
+                return doubt(look, "the sentinel %s does not know the replica %s",
+                             view->witnesses[i].name, place_show(&view->online[o], place));
+    return true;
+}
+
 static bool replicas_settled(const struct look *look)
 {
     const struct prune_view *view = look->view;
@@ -203,8 +251,8 @@ static bool sentinels_settled(const struct look *look)
 }
 
 static bool (*const preconditions[])(const struct look *look) = {
-    all_answer,          is_calm,       is_quiet,         all_agree,
-    all_know_each_other, master_is_one, replicas_settled, sentinels_settled,
+    all_answer,          is_calm,       is_quiet,         all_agree,        all_were_asked,
+    all_know_each_other, master_is_one, online_are_known, replicas_settled, sentinels_settled,
 };
 
 /* ---- the plan ---- */
@@ -253,9 +301,12 @@ static bool any_there(const struct prune_member *gone, size_t gone_count,
     return false;
 }
 
-const char *prune_relearned(const struct prune_witness *before, const struct prune_witness *now,
-                            const struct prune_plan *plan)
+const char *prune_relearned(const struct prune_view *view, const struct prune_witness *before,
+                            const struct prune_witness *now, const struct prune_plan *plan)
 {
+    bool all_online = true;
+    for (size_t o = 0; o < view->online_count; o++)
+        all_online = all_online && lists(now, &view->online[o]);
     if (now->refused || now->answered < PRUNE_ANSWERS)
         return "it does not answer";
     if (!place_eq(&now->master, &before->master))
@@ -264,7 +315,8 @@ const char *prune_relearned(const struct prune_witness *before, const struct pru
         return "the master is in doubt";
     if (!all_there(before->sentinels, before->sentinel_count, now->sentinels, now->sentinel_count))
         return "it does not know all sentinels again";
-    if (!all_there(before->replicas, before->replica_count, now->replicas, now->replica_count))
+    if (!all_online ||
+        !all_there(before->replicas, before->replica_count, now->replicas, now->replica_count))
         return "it does not know all replicas again";
     if (!now->quorum)
         return "it sees no quorum";

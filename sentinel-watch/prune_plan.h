@@ -43,7 +43,8 @@ struct prune_witness {
 struct prune_view {
     struct prune_witness witnesses[PRUNE_SENTINELS_MAX];
     size_t witness_count;
-    size_t configured; /* sentinels of the configuration */
+    size_t configured;   /* sentinels of the configuration */
+    struct place master; /* whom we follow, in the sentinels' words: it was asked what follows */
     bool master_answered, is_master;
     struct place online[PRUNE_MEMBERS_MAX]; /* replicas that the master itself counts as online */
     size_t online_count;
@@ -66,10 +67,10 @@ struct prune_plan {
 void prune_plan(const struct prune_view *view, const struct prune_bounds *bounds,
                 struct prune_plan *out);
 
-/* Has this sentinel, after a RESET, learned again all that is alive, by the plan and what it knew
- * before? NULL, or what is missing. */
-const char *prune_relearned(const struct prune_witness *before, const struct prune_witness *now,
-                            const struct prune_plan *plan);
+/* Has this sentinel, after a RESET, learned again all that is alive, by what it knew before and what the
+ * master says? NULL, or what is missing. */
+const char *prune_relearned(const struct prune_view *view, const struct prune_witness *before,
+                            const struct prune_witness *now, const struct prune_plan *plan);
 
 /* The answers, in this order, to be taken into a witness. */
 enum prune_question {

@@ -30,6 +30,7 @@ static struct prune_view *view_new(void)
                                 .configured = 3,
                                 .master_answered = true,
                                 .is_master = true,
+                                .master = place(6379),
                                 .online_count = 1,
                                 .calm = true,
                                 .quiet_ms = HOUR_MS};
@@ -135,6 +136,14 @@ static void a_failover_is_a_doubt(void **state)
     strcpy(v->witnesses[0].trouble, "NOQUORUM 1 usable Sentinels");
     check(v, "the sentinel s1 sees no quorum: NOQUORUM 1 usable Sentinels");
     v = view_new();
+    v->master = place(6380);
+    check(v, "the sentinel s1 has another master than we follow, 10.0.0.1:6379");
+    v = view_new();
+    v->witnesses[0].sentinels[v->witnesses[0].sentinel_count] = (struct prune_member){
+        .place = place(26390), .run_id = "id4"};
+    v->witnesses[0].sentinel_count++;
+    check(v, "the sentinel 10.0.0.1:26390 is alive for s1, and cannot be asked from here");
+    v = view_new();
     v->witnesses[0].sentinel_count = 1;
     check(v, "the sentinel s1 does not hear s3");
     v = view_new();
@@ -165,7 +174,16 @@ static void what_is_down_for_some_is_a_doubt(void **state)
     check(v, "10.0.0.1:6381 is online for the master, and down for the sentinel s1");
     v = view_new();
     v->online[0] = place(6390);
-    check(v, "10.0.0.1:6380 is not online for the master, and not down for the sentinel s1");
+    check(v, "the sentinel s1 does not know the replica 10.0.0.1:6390");
+    v = view_new();
+    v->witnesses[1].replica_count = 0;
+    check(v, "the sentinel s2 does not know the replica 10.0.0.1:6380");
+    v = view_new();
+    for (size_t i = 0; i < 3; i++) {
+        v->witnesses[i].replicas[2].place = place(6382);
+        v->witnesses[i].replica_count++;
+    }
+    check(v, "10.0.0.1:6382 is not online for the master, and not down for the sentinel s1");
 }
 
 static void a_sentinel_that_was_reset_has_learned_all_again(void **state)
@@ -175,26 +193,32 @@ static void a_sentinel_that_was_reset_has_learned_all_again(void **state)
     struct prune_plan plan;
     prune_plan(view, &bounds, &plan);
     struct prune_witness before = view->witnesses[0], now = before;
-    assert_string_equal(prune_relearned(&before, &now, &plan), "what is gone was told to it again");
+    assert_string_equal(prune_relearned(view, &before, &now, &plan),
+                        "what is gone was told to it again");
     now.replica_count = 1;
-    assert_null(prune_relearned(&before, &now, &plan));
+    assert_null(prune_relearned(view, &before, &now, &plan));
     now.replica_count = 0;
-    assert_string_equal(prune_relearned(&before, &now, &plan),
+    assert_string_equal(prune_relearned(view, &before, &now, &plan),
                         "it does not know all replicas again");
     now = before;
     now.replica_count = 1;
     now.sentinel_count = 1;
-    assert_string_equal(prune_relearned(&before, &now, &plan),
+    assert_string_equal(prune_relearned(view, &before, &now, &plan),
                         "it does not know all sentinels again");
+    struct prune_witness empty = before;
+    empty.replica_count = 0;
+    now = empty;
+    assert_string_equal(prune_relearned(view, &empty, &now, &plan),
+                        "it does not know all replicas again");
     now = before;
     now.quorum = false;
-    assert_string_equal(prune_relearned(&before, &now, &plan), "it sees no quorum");
+    assert_string_equal(prune_relearned(view, &before, &now, &plan), "it sees no quorum");
     now = before;
     now.master = place(6380);
-    assert_string_equal(prune_relearned(&before, &now, &plan), "it has another master");
+    assert_string_equal(prune_relearned(view, &before, &now, &plan), "it has another master");
     now = before;
     now.answered = 0;
-    assert_string_equal(prune_relearned(&before, &now, &plan), "it does not answer");
+    assert_string_equal(prune_relearned(view, &before, &now, &plan), "it does not answer");
     free(view);
 }
 
