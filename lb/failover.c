@@ -44,32 +44,6 @@ static void sooner(int64_t *at_ms, int64_t until_ms)
         *at_ms = until_ms;
 }
 
-/* What is on decides what workers and moves may do; then the timer waits for the next lease's end. */
-static void failovers_settle(struct failovers *failovers)
-{
-    const struct snapshot *snapshot = failovers->serving->snapshot;
-    int64_t at_ms = 0;
-    bool running = false;
-    for (size_t i = 0; i < failovers->master_count; i++) {
-        if (!failovers->masters[i].phase->running)
-            continue;
-        running = true;
-        sooner(&at_ms, failovers->masters[i].until_ms);
-    }
-    for (size_t i = 0; i < snapshot->backend_count; i++) {
-        const struct backend *backend = snapshot->backends[i];
-        for (size_t k = 0; k < backend->server_count; k++) {
-            if (backend->servers[k]->redis.until_ms > 0)
-                sooner(&at_ms, backend->servers[k]->redis.until_ms);
-        }
-    }
-    atomic_store_explicit(&failovers->serving->moves_held, running, memory_order_relaxed);
-    if (at_ms > 0)
-        loop_timer_start(failovers->loop, &failovers->timer, at_ms - failovers->loop->now_ms);
-    else
-        loop_timer_stop(failovers->loop, &failovers->timer);
-}
-
 static void note_stale(struct failovers *failovers, struct server *server, bool stale,
                        const char *by)
 {
@@ -111,25 +85,42 @@ static void lease_end(struct failovers *failovers, struct server *server)
     server->redis = (struct server_redis){0};
 }
 
-static void failovers_tick(struct timer *timer)
+/* Ends what has lapsed; what is still on decides what workers and moves may do, and when the next lease
+ * ends. */
+static void failovers_settle(struct failovers *failovers)
 {
-    struct failovers *failovers = container_of(timer, struct failovers, timer);
     const struct snapshot *snapshot = failovers->serving->snapshot;
-    int64_t now_ms = failovers->loop->now_ms;
+    int64_t now_ms = failovers->loop->now_ms, at_ms = 0;
+    bool running = false;
     for (size_t i = 0; i < failovers->master_count; i++) {
         struct master *master = &failovers->masters[i];
         if (master->phase->running && master->until_ms <= now_ms)
             note_phase(failovers, master, CALM, "the lease ended");
+        if (!master->phase->running)
+            continue;
+        running = true;
+        sooner(&at_ms, master->until_ms);
     }
     for (size_t i = 0; i < snapshot->backend_count; i++) {
         const struct backend *backend = snapshot->backends[i];
-        for (size_t k = 0; k < backend->server_count; k++) {
+        for (size_t k = 0; k < backend->server_count + backend->leaving_count; k++) {
             struct server *server = backend->servers[k];
             if (server->redis.until_ms > 0 && server->redis.until_ms <= now_ms)
                 lease_end(failovers, server);
+            else if (server->redis.until_ms > 0)
+                sooner(&at_ms, server->redis.until_ms);
         }
     }
-    failovers_settle(failovers);
+    atomic_store_explicit(&failovers->serving->moves_held, running, memory_order_relaxed);
+    if (at_ms > 0)
+        loop_timer_start(failovers->loop, &failovers->timer, at_ms - now_ms);
+    else
+        loop_timer_stop(failovers->loop, &failovers->timer);
+}
+
+static void failovers_tick(struct timer *timer)
+{
+    failovers_settle(container_of(timer, struct failovers, timer));
 }
 
 /* ---- life ---- */

@@ -32,9 +32,8 @@ enum {
     RELEARN_EVERY_MS = 500,
     RELEARN_MS = 25000, /* expected: 11 s at most, as INFO is asked every 10 s */
     TIMEOUT_MS = 2000,
+    LOCK_MS = 3600000, /* between two runs */
 };
-#define LOCK_MS "3600000"
-enum { LOCK_HOUR_MS = 3600000 };
 
 enum stage { STAGE_IDLE, STAGE_LOOK, STAGE_LOCK, STAGE_RESET, STAGE_RELEARN, STAGE_PAUSE };
 static const char *const stage_words[] = {
@@ -404,13 +403,14 @@ static void on_lock(void *ctx, const struct resp *answer)
 
 static void lock(struct prune *p)
 {
-    char key[FAILOVER_NAME_MAX + 16];
+    char key[FAILOVER_NAME_MAX + 16], lock_ms[16];
     struct redis *node = link_redis(p->node);
     snprintf(key, sizeof(key), "limpet:prune:%s", p->config->opt.master);
+    snprintf(lock_ms, sizeof(lock_ms), "%d", (int)LOCK_MS);
     enter(p, STAGE_LOCK);
     p->node_waits++;
     if (!node ||
-        !redis_command(node, on_lock, p, "SET", key, p->watcher, "NX", "PX", LOCK_MS, NULL))
+        !redis_command(node, on_lock, p, "SET", key, p->watcher, "NX", "PX", lock_ms, NULL))
         run_end(p, true, "the master cannot be asked for the lock");
 }
 
@@ -443,7 +443,7 @@ static void look_end(struct prune *p)
     p->planned = true;
     p->looked_ms = now_ms(p);
     tell_plan(p);
-    bool may = p->ended_ms == 0 || now_ms(p) - p->ended_ms >= LOCK_HOUR_MS;
+    bool may = p->ended_ms == 0 || now_ms(p) - p->ended_ms >= LOCK_MS;
     bool wanted = p->running || (opt->prune_mode == PRUNE_ON && may);
     if (!wanted || (nothing_to_do(&p->plan) && !p->running)) {
         enter(p, STAGE_IDLE);
