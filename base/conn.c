@@ -32,6 +32,7 @@
 enum {
     PARTS_MAX = 4,       /* of one conn_write */
     ROOM_MIN = 4 * 1024, /* into less room no read is worth it, if a larger block is allowed */
+    JOIN_MAX = 2 * 1024, /* up to here copying costs less than a call that gathers */
 };
 
 /* The conn_tell_* functions are the last to act on what was known before them. */
@@ -317,6 +318,15 @@ bool conn_preface(struct conn *conn, struct span bytes)
     return buf_append(conn->shelf, conn->tls ? &conn->tls->wire : &conn->out, bytes);
 }
 
+/* Are these few bytes that would leave together with others? */
+static bool conn_joins(const struct conn *conn, const struct span *parts, size_t n)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += parts[i].len;
+    return total <= JOIN_MAX && (n > 1 || (n == 1 && buf_len(&conn->out) > 0));
+}
+
 enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
 {
     assert(n <= PARTS_MAX);
@@ -324,6 +334,11 @@ enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
         return conn_write_failed(conn, conn->error ? conn->error : EPIPE);
     if (conn->tls)
         return conn_write_sealed(conn, parts, n);
+    if (conn_joins(conn, parts, n)) {
+        if (!conn_keep_rest(conn, parts, n, 0))
+            return conn_write_failed(conn, ENOMEM);
+        n = 0;
+    }
     struct iovec iov[PARTS_MAX + 1];
     size_t count = 0, total = buf_len(&conn->out);
     if (total > 0)

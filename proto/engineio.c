@@ -12,7 +12,7 @@
  */
 #include "proto/engineio.h"
 
-#include "base/word.h"
+#include "proto/scan.h"
 
 #include <string.h>
 
@@ -60,28 +60,17 @@ static bool decode(struct raw raw, char *room, size_t size, struct span *out)
     return true;
 }
 
-/* The first '&', `stop`, '%' or '+' from p on, or the end. */
-static const char *mark_find(const char *p, const char *end, char stop)
-{
-    for (; end - p >= WORD; p += WORD) {
-        uint64_t word = word_load(p);
-        uint64_t marks = word_equal(word, '&') | word_equal(word, (uint8_t)stop) |
-                         word_equal(word, '%') | word_equal(word, '+');
-        if (marks != 0)
-            return p + word_first(marks);
-    }
-    while (p < end && *p != '&' && *p != stop && *p != '%' && *p != '+')
-        p++;
-    return p;
-}
-
 /* Up to the next '&' or `stop`, or the end. */
 static struct raw piece(const char *p, const char *end, char stop)
 {
     struct raw raw = {{p, 0}, false};
-    for (p = mark_find(p, end, stop); p < end && *p != '&' && *p != stop;
-         p = mark_find(p + 1, end, stop))
-        raw.encoded = true;
+    for (; p < end; p++) {
+        if (!scan_is(*p, SCAN_QUERY))
+            continue;
+        if (*p == '&' || *p == stop)
+            break;
+        raw.encoded |= *p != '=';
+    }
     raw.text.len = (size_t)(p - raw.text.ptr);
     return raw;
 }

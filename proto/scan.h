@@ -21,6 +21,7 @@ enum scan_class {
     SCAN_REG_NAME = 0x08, /* reg-name of RFC 3986 §3.2.2 with '%' and without ',' */
     SCAN_HEX = 0x10,      /* HEXDIG, either case */
     SCAN_UNDERSCORE = 0x20,
+    SCAN_QUERY = 0x40, /* what a query is read by: '&', '=', and the encoding's '%' and '+' */
 };
 extern const uint8_t scan_classes[256];
 
