@@ -353,10 +353,14 @@ enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
     ssize_t sent = conn->blocked || conn->connecting ? 0 : conn_send(conn, iov, count);
     if (sent < 0)
         return conn_write_failed(conn, errno);
+    conn->blocked = (size_t)sent < total;
+    if (!conn->blocked) {
+        buf_clear(conn->shelf, &conn->out);
+        return IO_DONE;
+    }
     if (!conn_keep_rest(conn, parts, n, (size_t)sent))
         return conn_write_failed(conn, ENOMEM);
-    conn->blocked = (size_t)sent < total;
-    return conn->blocked ? IO_WANT_WRITE : IO_DONE;
+    return IO_WANT_WRITE;
 }
 
 enum io_result conn_flush(struct conn *conn)
