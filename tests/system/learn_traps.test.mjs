@@ -46,15 +46,15 @@ behaviour('the body reaches the client as it comes, but for its last byte', {lim
 
 behaviour('a handshake answer that is no handshake passes as it is', {limpetOnly: true}, async (t, {workers}) => {
   const bodies = ['', 'no json at all', '{"sid":', '0{"sid":""}', '0{"pingInterval":1}', 'x'.repeat(100000), '0{"sid":"' + 'a'.repeat(5000) + '"}'];
-  let next = 0;
-  const {map} = await trapServers(t, async conn => {
-    const body = bodies[next++];
+  const {map} = await trapServers(t, async (conn, sid, query) => {
+    const body = bodies[query.get('body')];
     conn.send(sized(body) + body);
   });
   const front = await startLimpet(t, {
     frontends: {main: {listen: '127.0.0.1:0', backend: 'app'}},
     backends: {app: {servers: map}},
   }, {workers});
-  for (const body of bodies) assert.equal((await ask(front.address(), 'GET', pollPath())).text, body);
+  for (const [i, body] of bodies.entries())
+    assert.equal((await ask(front.address(), 'GET', pollPath(undefined, {extra: `body=${i}`}))).text, body);
   assert.equal((await front.admin.table('app')).used, 0);
 });

@@ -85,7 +85,10 @@ export const traps = {
   },
 };
 
-/* Two servers that know only their own ids; every answer names the server. */
+/*
+ * Two servers that know only their own ids; every answer names the server. `write(conn, sid, query)`
+ * answers a handshake.
+ */
 export async function trapServers(t, write) {
   const serve = name => async conn => {
     const own = serve.known[name];
@@ -98,7 +101,7 @@ export async function trapServers(t, write) {
       } else if (!sid) {
         const fresh = newSid();
         own.add(fresh);
-        await write(conn, fresh);
+        await write(conn, fresh, query);
         if (conn.socket.writableEnded) return;
       } else {
         const known = own.has(sid);
