@@ -101,13 +101,19 @@ static bool value_is(struct raw raw, struct span wanted)
            span_eq(value, wanted);
 }
 
-/* As the servers do: what is not a digit is taken off. */
-static uint32_t digits_of(struct span s)
+/* As the servers do: decoded, what is not a digit is taken off. */
+static uint32_t digits_of(struct span raw)
 {
     uint32_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] >= '0' && s.ptr[i] <= '9')
-            n = n * 10 + (uint32_t)(s.ptr[i] - '0');
+    while (raw.len > 0) {
+        char c = raw.ptr[0];
+        size_t len;
+        // Three bytes fit into one only if they are an escape.
+        bool escape = raw.len >= 3 && span_percent_decode(span_upto(raw, 3), true, &c, 1, &len);
+        c = escape ? c : raw.ptr[0];
+        if (c >= '0' && c <= '9')
+            n = n * 10 + (uint32_t)(c - '0');
+        raw = span_from(raw, escape ? 3 : 1);
     }
     return n;
 }

@@ -36,6 +36,8 @@ static void handshakes_of_requests(void **state)
     assert_int_equal(request.kind, EIO_HANDSHAKE);
     assert_true(request.jsonp);
     assert_int_equal(request.jsonp_index, 17);
+    classify("/engine.io/", "EIO=3&transport=polling&j=%31x%2&sid");
+    assert_int_equal(request.jsonp_index, 12);
     classify("/barely", "transport=x");
     assert_int_equal(request.transport, EIO_OTHER);
     assert_int_equal(request.kind, EIO_HANDSHAKE);
