@@ -21,6 +21,8 @@
  */
 #include "base/conn_inside.h"
 
+#include "base/sys.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
@@ -121,7 +123,7 @@ static bool conn_receive(struct conn *conn)
         conn_tell_failed(conn, ENOMEM);
         return false;
     }
-    ssize_t got = recv(conn->io.fd, conn->in.data + conn->in.end, want, 0);
+    ssize_t got = sys_recv(conn->io.fd, conn->in.data + conn->in.end, want, 0);
     if (got <= 0) {
         int error = errno;
         if (buf_len(&conn->in) == 0)
@@ -175,7 +177,7 @@ ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count)
     ssize_t sent;
     do { // After EINTR no edge would follow.
         if (count == 1) {
-            sent = send(conn->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+            sent = sys_send(conn->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
         } else {
             struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
             sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);

@@ -21,6 +21,7 @@
 #include "base/loop.h"
 
 #include "base/clock.h"
+#include "base/sys.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -140,7 +141,7 @@ static void loop_wait(struct loop *loop, int64_t due_us, bool at_once)
         timeout = (due_us - loop->now_us + 999) / 1000 < INT_MAX
                       ? (int)((due_us - loop->now_us + 999) / 1000)
                       : INT_MAX;
-    int count = epoll_wait(loop->epfd, loop->batch, BATCH, timeout);
+    int count = sys_epoll_wait(loop->epfd, loop->batch, BATCH, timeout);
     assert(count >= 0 || errno == EINTR);
     loop->batch_at = 0;
     loop->batch_len = count > 0 ? count : 0;
