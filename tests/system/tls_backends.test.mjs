@@ -10,7 +10,7 @@ for (const version of [4, 2]) {
   behaviour(`clients ${version} of https servers`, {limpetOnly: true}, async (t, {workers}) => {
     const authority = new Authority(t);
     const servers = await startServers(t, 3, version, {tls: authority.make(localNames)});
-    const limpet = await balance(t, servers, {backends: {app: {tls: {ca: authority.pem}, timeouts: {idle: '0s'}, health: {http: {path: '/health'}, ...fastHealth}}}}, {workers});
+    const limpet = await balance(t, servers, {backends: {app: {tls: {ca: authority.pem}, timeouts: {idle: '0s'}, health: {http: {path: '/health'}}}}}, {workers});
     const clients = await Promise.all([['polling'], ['websocket'], ['polling', 'websocket']].flatMap(transports =>
       [1, 2, 3].map(() => connect(t, version, limpet.url(), {transports}))));
     await Promise.all(clients.map(client => numbered(client, 50)));
