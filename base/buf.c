@@ -2,9 +2,9 @@
 /*
  * The shelf and the buffers that borrow from it.
  *
- *     class 0 (16 KiB)   free ─► block ─► block ─► block
- *     class 1 (160 KiB)  free ─► block
- *     class 2 (192 KiB)  free
+ *     small  (16 KiB)    free ─► block ─► block ─► block
+ *     middle (160 KiB)   free ─► block
+ *     large  (192 KiB)   free
  *
  * Each block is a mapping of its own. A free block's first word links it to the next; the most
  * recently returned one, whose lines are still in the CPU's cache, is lent first, so the cold ones
@@ -12,7 +12,7 @@
  * that many blocks nobody needed, and half of them, from the cold end, are unmapped. Under
  * AddressSanitizer free blocks are poisoned.
  *
- * Invariant: a buf with data == NULL has cap == start == end == 0. A buf that has bytes has a
+ * Invariant: a buf with data == NULL is all zero. A buf that has bytes has a
  * block.
  */
 #include "base/buf.h"
@@ -40,8 +40,9 @@
 #define UNPOISON(ptr, size) ((void)(ptr), (void)(size))
 #endif
 
-enum { CLASSES = 3 };
-static const uint32_t class_size[CLASSES] = {BUF_SMALL, BUF_MIDDLE, BUF_LARGE};
+static const uint32_t class_size[BUF_KINDS] = {0, BUF_SMALL, BUF_MIDDLE, BUF_LARGE};
+#define START_MAX ((UINT32_C(1) << 24) - 1)
+_Static_assert(BUF_MAX <= START_MAX, "start is a bit-field");
 
 struct block {
     struct block *next;
@@ -54,18 +55,18 @@ struct rack {
 };
 
 struct shelf {
-    struct rack racks[CLASSES];
+    struct rack racks[BUF_KINDS];
     struct shelf_stats stats;
 };
 
-static int class_of(size_t size)
+static enum buf_kind kind_for(size_t size)
 {
     if (size <= BUF_SMALL)
-        return 0;
-    return size <= BUF_MIDDLE ? 1 : 2;
+        return BUF_KIND_SMALL;
+    return size <= BUF_MIDDLE ? BUF_KIND_MIDDLE : BUF_KIND_LARGE;
 }
 
-static struct block *rack_take(struct rack *rack, int kind)
+static struct block *rack_take(struct rack *rack, enum buf_kind kind)
 {
     struct block *block = rack->free;
     UNPOISON(block, class_size[kind]);
@@ -74,7 +75,7 @@ static struct block *rack_take(struct rack *rack, int kind)
     return block;
 }
 
-static char *shelf_lend(struct shelf *shelf, int kind)
+static char *shelf_lend(struct shelf *shelf, enum buf_kind kind)
 {
     struct rack *rack = &shelf->racks[kind];
     char *data;
@@ -97,7 +98,7 @@ static char *shelf_lend(struct shelf *shelf, int kind)
     return data;
 }
 
-static void shelf_give_back(struct shelf *shelf, char *data, int kind)
+static void shelf_give_back(struct shelf *shelf, char *data, enum buf_kind kind)
 {
     struct rack *rack = &shelf->racks[kind];
     struct block *block = (struct block *)(void *)data;
@@ -111,7 +112,7 @@ static void shelf_give_back(struct shelf *shelf, char *data, int kind)
 }
 
 /* Unmaps the `count` coldest blocks of a class. */
-static void shelf_unmap(struct shelf *shelf, int kind, uint64_t count)
+static void shelf_unmap(struct shelf *shelf, enum buf_kind kind, uint64_t count)
 {
     struct rack *rack = &shelf->racks[kind];
     shelf->stats.kept -= count;
@@ -147,14 +148,14 @@ void shelf_free(struct shelf *shelf)
     if (!shelf)
         return;
     assert(shelf->stats.lent == 0);
-    for (int kind = 0; kind < CLASSES; kind++)
+    for (enum buf_kind kind = BUF_KIND_SMALL; kind < BUF_KINDS; kind++)
         shelf_unmap(shelf, kind, shelf->racks[kind].count);
     free(shelf);
 }
 
 void shelf_trim(struct shelf *shelf)
 {
-    for (int kind = 0; kind < CLASSES; kind++) {
+    for (enum buf_kind kind = BUF_KIND_SMALL; kind < BUF_KINDS; kind++) {
         struct rack *rack = &shelf->racks[kind];
         uint64_t excess = (rack->low + 1) / 2;
         if (excess > 0)
@@ -169,7 +170,7 @@ void shelf_stats(const struct shelf *shelf, struct shelf_stats *out)
 }
 
 /* Puts the unread bytes at the front of a block of this class; false: no memory. */
-static bool buf_change_block(struct shelf *shelf, struct buf *buf, int kind)
+static bool buf_change_block(struct shelf *shelf, struct buf *buf, enum buf_kind kind)
 {
     char *data = shelf_lend(shelf, kind);
     if (!data)
@@ -177,10 +178,10 @@ static bool buf_change_block(struct shelf *shelf, struct buf *buf, int kind)
     uint32_t len = buf->end - buf->start;
     if (buf->data) {
         memcpy(data, buf->data + buf->start, len);
-        shelf_give_back(shelf, buf->data, class_of(buf->cap));
+        shelf_give_back(shelf, buf->data, buf->kind);
     }
     buf->data = data;
-    buf->cap = class_size[kind];
+    buf->kind = kind & 0xff;
     buf->start = 0;
     buf->end = len;
     return true;
@@ -193,8 +194,8 @@ bool buf_reserve(struct shelf *shelf, struct buf *buf, size_t space)
     size_t len = buf_len(buf);
     if (space > BUF_MAX - len)
         return false;
-    if (len + space > buf->cap || !buf->data)
-        return buf_change_block(shelf, buf, class_of(len + space));
+    if (len + space > buf_cap(buf) || !buf->data)
+        return buf_change_block(shelf, buf, kind_for(len + space));
     memmove(buf->data, buf->data + buf->start, len);
     buf->start = 0;
     buf->end = (uint32_t)len;
@@ -215,7 +216,7 @@ bool buf_append(struct shelf *shelf, struct buf *buf, struct span bytes)
 void buf_consume(struct shelf *shelf, struct buf *buf, size_t n)
 {
     assert(n <= buf_len(buf));
-    buf->start += (uint32_t)n;
+    buf->start = (buf->start + (uint32_t)n) & START_MAX;
     if (buf->start == buf->end)
         buf_clear(shelf, buf);
 }
@@ -224,18 +225,16 @@ void buf_clear(struct shelf *shelf, struct buf *buf)
 {
     if (!buf->data)
         return;
-    shelf_give_back(shelf, buf->data, class_of(buf->cap));
+    shelf_give_back(shelf, buf->data, buf->kind);
     buf->data = NULL;
-    buf->cap = buf->start = buf->end = 0;
+    buf->kind = 0;
+    buf->start = 0;
+    buf->end = 0;
 }
 
 void buf_move(struct buf *to, struct buf *from)
 {
     assert(!to->data);
-    to->data = from->data;
-    to->cap = from->cap;
-    to->start = from->start;
-    to->end = from->end;
-    from->data = NULL;
-    from->cap = from->start = from->end = 0;
+    *to = *from;
+    *from = (struct buf){0};
 }

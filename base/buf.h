@@ -38,12 +38,20 @@ struct shelf_stats {
 void shelf_stats(const struct shelf *shelf, struct shelf_stats *out);
 
 struct buf {
-    char *data;     /* NULL: owns no block */
-    uint32_t cap;   /* bytes */
-    uint32_t start; /* first unread byte */
-    uint32_t end;   /* behind the last byte */
-    uint32_t spare; /* owner's use */
+    char *data;          /* NULL: owns no block */
+    uint32_t end;        /* behind the last byte */
+    uint32_t start : 24; /* first unread byte */
+    uint32_t kind : 8;   /* of the block: enum buf_kind */
 };
+
+enum buf_kind { BUF_KIND_NONE, BUF_KIND_SMALL, BUF_KIND_MIDDLE, BUF_KIND_LARGE, BUF_KINDS };
+
+/* Bytes of its block. */
+static inline uint32_t buf_cap(const struct buf *buf)
+{
+    static const uint32_t sizes[BUF_KINDS] = {0, BUF_SMALL, BUF_MIDDLE, BUF_LARGE};
+    return sizes[buf->kind];
+}
 
 static inline size_t buf_len(const struct buf *buf)
 {
@@ -52,7 +60,7 @@ static inline size_t buf_len(const struct buf *buf)
 
 static inline size_t buf_space(const struct buf *buf)
 {
-    return buf->cap - buf->end;
+    return buf_cap(buf) - buf->end;
 }
 
 static inline struct span buf_bytes(const struct buf *buf)

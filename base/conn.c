@@ -119,7 +119,7 @@ static bool conn_receive(struct conn *conn)
     }
     if (conn->tls)
         return conn_receive_sealed(conn, want);
-    if (!buf_reserve(conn->shelf, &conn->in, want)) {
+    if (!buf_reserve(conn->loop->shelf, &conn->in, want)) {
         conn_tell_failed(conn, ENOMEM);
         return false;
     }
@@ -127,7 +127,7 @@ static bool conn_receive(struct conn *conn)
     if (got <= 0) {
         int error = errno;
         if (buf_len(&conn->in) == 0)
-            buf_clear(conn->shelf, &conn->in);
+            buf_clear(conn->loop->shelf, &conn->in);
         conn_got_nothing(conn, got, error);
         return false;
     }
@@ -161,7 +161,7 @@ enum io_result conn_write_failed(struct conn *conn, int error)
     conn->error = error;
     conn->silent = conn->unwritable = true;
     conn->blocked = false;
-    buf_clear(conn->shelf, &conn->out);
+    buf_clear(conn->loop->shelf, &conn->out);
     return IO_FAILED;
 }
 
@@ -194,12 +194,12 @@ static bool conn_keep_rest(struct conn *conn, const struct span *parts, size_t n
 {
     size_t from_out = buf_len(&conn->out) < sent ? buf_len(&conn->out) : sent;
     if (from_out > 0)
-        buf_consume(conn->shelf, &conn->out, from_out);
+        buf_consume(conn->loop->shelf, &conn->out, from_out);
     sent -= from_out;
     for (size_t i = 0; i < n; i++) {
         size_t skip = parts[i].len < sent ? parts[i].len : sent;
         sent -= skip;
-        if (!buf_append(conn->shelf, &conn->out, span_from(parts[i], skip)))
+        if (!buf_append(conn->loop->shelf, &conn->out, span_from(parts[i], skip)))
             return false;
     }
     return true;
@@ -217,12 +217,12 @@ static void conn_run_writing(struct conn *conn)
     ssize_t sent = waiting.len > 0 ? conn_send(conn, &iov, 1) : 0;
     if (sent < 0) {
         int error = errno;
-        buf_clear(conn->shelf, &conn->out);
+        buf_clear(conn->loop->shelf, &conn->out);
         conn_tell_failed(conn, error);
         return;
     }
     if (sent > 0)
-        buf_consume(conn->shelf, &conn->out, (size_t)sent);
+        buf_consume(conn->loop->shelf, &conn->out, (size_t)sent);
     if (conn->tls)
         conn->tls->sealed -= (uint32_t)sent;
     if (buf_len(&conn->out) > 0)
@@ -302,11 +302,12 @@ bool conn_init(struct conn *conn, struct loop *loop, struct shelf *shelf, int fd
 {
     *conn = (struct conn){
         .loop = loop,
-        .shelf = shelf,
         .owner = owner,
         .in_limit = BUF_SMALL,
         .connecting = connecting,
     };
+    assert(!loop->shelf || loop->shelf == shelf);
+    loop->shelf = shelf;
     io_init(&conn->io, fd, conn_on_event);
     if (loop_add(loop, &conn->io))
         return true;
@@ -317,7 +318,7 @@ bool conn_init(struct conn *conn, struct loop *loop, struct shelf *shelf, int fd
 bool conn_preface(struct conn *conn, struct span bytes)
 {
     assert(conn->connecting && !conn->shaking);
-    return buf_append(conn->shelf, conn->tls ? &conn->tls->wire : &conn->out, bytes);
+    return buf_append(conn->loop->shelf, conn->tls ? &conn->tls->wire : &conn->out, bytes);
 }
 
 /* Are these few bytes that would leave together with others? */
@@ -357,7 +358,7 @@ enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
         return conn_write_failed(conn, errno);
     conn->blocked = (size_t)sent < total;
     if (!conn->blocked) {
-        buf_clear(conn->shelf, &conn->out);
+        buf_clear(conn->loop->shelf, &conn->out);
         return IO_DONE;
     }
     if (!conn_keep_rest(conn, parts, n, (size_t)sent))
@@ -372,7 +373,7 @@ enum io_result conn_flush(struct conn *conn)
 
 void conn_consume(struct conn *conn, size_t n)
 {
-    buf_consume(conn->shelf, &conn->in, n);
+    buf_consume(conn->loop->shelf, &conn->in, n);
     if (conn_may_read(conn))
         loop_again(conn->loop, &conn->io, 0);
 }
@@ -420,11 +421,11 @@ void conn_close(struct conn *conn)
         return;
     if (conn->tls) {
         conn_say_bye(conn);
-        tls_free(conn->tls, conn->shelf);
+        tls_free(conn->tls, conn->loop->shelf);
         conn->tls = NULL;
     }
-    buf_clear(conn->shelf, &conn->in);
-    buf_clear(conn->shelf, &conn->out);
+    buf_clear(conn->loop->shelf, &conn->in);
+    buf_clear(conn->loop->shelf, &conn->out);
     loop_close(conn->loop, &conn->io);
     conn->readable = conn->blocked = conn->retell = conn->eof_seen = false;
     conn->shaking = conn->held = false;

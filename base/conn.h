@@ -50,7 +50,6 @@ struct conn_owner {
 struct conn {
     struct io io;
     struct loop *loop;
-    struct shelf *shelf;
     const struct conn_owner *owner;
     struct tls *tls; /* NULL: bytes pass as they are */
     struct buf in, out;
@@ -77,8 +76,8 @@ struct conn {
     uint64_t received, sent; /* bytes, by the kernel's count; with TLS, of text */
 };
 
-/* Takes over a connected (or, after net_connect, connecting) descriptor. False: errno; fd is the
- * caller's then. */
+/* Takes over a connected (or, after net_connect, connecting) descriptor. All of a loop have the same
+ * shelf. False: errno; fd is the caller's then. */
 bool conn_init(struct conn *conn, struct loop *loop, struct shelf *shelf, int fd, bool connecting,
                const struct conn_owner *owner);
 
@@ -121,8 +120,15 @@ void conn_resume(struct conn *conn);
  * lost when a write fails, also those from before. */
 static inline uint64_t conn_sent_since(const struct conn *conn, uint64_t before)
 {
-    uint64_t now = conn->sent + buf_len(&conn->out);
-    return now > before ? now - before : 0;
+    int64_t n = (int64_t)(conn->sent + buf_len(&conn->out) - before);
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+/* From here on `received` and `sent` count what is not with the owner and not in `out` yet. */
+static inline void conn_count_anew(struct conn *conn)
+{
+    conn->received = buf_len(&conn->in);
+    conn->sent = 0 - (uint64_t)buf_len(&conn->out);
 }
 
 /* How far the peer is: bytes sent less those that wait in the kernel for it to take them. Only good

@@ -37,9 +37,9 @@ static bool wire_to_out(struct conn *conn)
         return true;
     if (buf_len(&conn->out) == 0)
         buf_move(&conn->out, &tls->wire);
-    else if (!buf_append(conn->shelf, &conn->out, buf_bytes(&tls->wire)))
+    else if (!buf_append(conn->loop->shelf, &conn->out, buf_bytes(&tls->wire)))
         return false;
-    buf_clear(conn->shelf, &tls->wire);
+    buf_clear(conn->loop->shelf, &tls->wire);
     tls->sealed = (uint32_t)buf_len(&conn->out);
     conn->sent -= n; // Not the owner's bytes: counted off here, counted when they leave.
     return true;
@@ -55,7 +55,7 @@ static bool set_aside(struct conn *conn, struct buf *text)
             buf_move(text, &conn->out);
         return true;
     }
-    if (!buf_append(conn->shelf, text, span_from(waiting, tls->sealed)))
+    if (!buf_append(conn->loop->shelf, text, span_from(waiting, tls->sealed)))
         return false;
     conn->out.end -= (uint32_t)buf_len(text);
     return true;
@@ -69,12 +69,12 @@ bool conn_seal(struct conn *conn, const struct span *parts, size_t n)
     struct span plain = n == 1 && own == 0 ? parts[0] : SPAN_NONE;
     if (plain.ptr == NULL) {
         for (size_t i = 0; ok && i < n; i++)
-            ok = buf_append(conn->shelf, &text, parts[i]);
+            ok = buf_append(conn->loop->shelf, &text, parts[i]);
         plain = buf_bytes(&text);
     }
     size_t len = plain.len;
-    ok = ok && tls_write(conn->tls, conn->shelf, plain);
-    buf_clear(conn->shelf, &text);
+    ok = ok && tls_write(conn->tls, conn->loop->shelf, plain);
+    buf_clear(conn->loop->shelf, &text);
     conn->sent += len;
     return ok && wire_to_out(conn);
 }
@@ -87,7 +87,7 @@ static ssize_t send_out(struct conn *conn)
     ssize_t sent = waiting.len > 0 ? conn_send(conn, &iov, 1) : 0;
     if (sent <= 0)
         return sent;
-    buf_consume(conn->shelf, &conn->out, (size_t)sent);
+    buf_consume(conn->loop->shelf, &conn->out, (size_t)sent);
     tls->sealed -= (uint32_t)sent;
     return sent;
 }
@@ -96,7 +96,7 @@ enum io_result conn_write_sealed(struct conn *conn, const struct span *parts, si
 {
     if (conn->connecting) {
         for (size_t i = 0; i < n; i++) {
-            if (!buf_append(conn->shelf, &conn->out, parts[i]))
+            if (!buf_append(conn->loop->shelf, &conn->out, parts[i]))
                 return conn_write_failed(conn, ENOMEM);
         }
         return IO_WANT_WRITE;
@@ -117,14 +117,14 @@ static void send_wire(struct conn *conn)
     if (!wire_to_out(conn) || conn->blocked || conn->unwritable)
         return;
     if (send_out(conn) < 0) // The next read finds out, too.
-        buf_clear(conn->shelf, &conn->out);
+        buf_clear(conn->loop->shelf, &conn->out);
     conn->blocked = buf_len(&conn->out) > 0;
 }
 
 void conn_close_write_sealed(struct conn *conn)
 {
     if (!conn->connecting) {
-        tls_bye(conn->tls, conn->shelf);
+        tls_bye(conn->tls, conn->loop->shelf);
         send_wire(conn);
     }
     if (conn->connecting || buf_len(&conn->out) > 0)
@@ -138,7 +138,7 @@ void conn_say_bye(struct conn *conn)
     struct tls *tls = conn->tls;
     if (conn->connecting || conn->unwritable || conn->write_closed || buf_len(&conn->out) > 0)
         return;
-    tls_bye(tls, conn->shelf);
+    tls_bye(tls, conn->loop->shelf);
     send_wire(conn);
 }
 
@@ -150,7 +150,7 @@ enum raw_result { RAW_CAME, RAW_NOTHING, RAW_DEAD /* told */ };
 static enum raw_result receive_raw(struct conn *conn, size_t want)
 {
     struct buf *raw = &conn->tls->raw;
-    if (!buf_reserve(conn->shelf, raw, want)) {
+    if (!buf_reserve(conn->loop->shelf, raw, want)) {
         conn_tell_failed(conn, ENOMEM);
         return RAW_DEAD;
     }
@@ -158,7 +158,7 @@ static enum raw_result receive_raw(struct conn *conn, size_t want)
     if (got <= 0) {
         int error = errno;
         if (buf_len(raw) == 0)
-            buf_clear(conn->shelf, raw);
+            buf_clear(conn->loop->shelf, raw);
         if (got == 0)
             conn->truncated = true;
         bool dead = got < 0 && error != EINTR && error != EAGAIN;
@@ -178,7 +178,7 @@ static void read_ended(struct conn *conn)
 {
     conn->readable = conn->held = conn->truncated = false;
     conn->eof_seen = true;
-    buf_clear(conn->shelf, &conn->tls->raw);
+    buf_clear(conn->loop->shelf, &conn->tls->raw);
 }
 
 bool conn_receive_sealed(struct conn *conn, size_t want)
@@ -188,12 +188,12 @@ bool conn_receive_sealed(struct conn *conn, size_t want)
     size_t raw_want = want < BUF_SMALL ? BUF_SMALL : want;
     if (!conn->held && receive_raw(conn, raw_want) != RAW_CAME)
         return false;
-    if (!buf_reserve(conn->shelf, &conn->in, want)) {
+    if (!buf_reserve(conn->loop->shelf, &conn->in, want)) {
         conn_tell_failed(conn, ENOMEM);
         return false;
     }
     size_t before = buf_len(&conn->in);
-    enum tls_result result = tls_read(tls, conn->shelf, &conn->in, want);
+    enum tls_result result = tls_read(tls, conn->loop->shelf, &conn->in, want);
     size_t got = buf_len(&conn->in) - before;
     conn->received += got;
     conn->held = tls_holds(tls);
@@ -201,7 +201,7 @@ bool conn_receive_sealed(struct conn *conn, size_t want)
     if (got < BUF_SMALL)
         conn->bulk = false;
     if (buf_len(&conn->in) == 0)
-        buf_clear(conn->shelf, &conn->in);
+        buf_clear(conn->loop->shelf, &conn->in);
     send_wire(conn);
     if (result == TLS_ENDED)
         read_ended(conn);
@@ -228,7 +228,7 @@ static bool shake_send(struct conn *conn)
     }
     conn->sent -= (uint64_t)sent; // Not the owner's.
     if (sent > 0)
-        buf_consume(conn->shelf, &tls->wire, (size_t)sent);
+        buf_consume(conn->loop->shelf, &tls->wire, (size_t)sent);
     conn->blocked = buf_len(&tls->wire) > 0;
     return true;
 }
@@ -241,7 +241,7 @@ static void shake_done(struct conn *conn)
     bool owed = buf_len(&conn->out) > 0;
     bool sealed = conn_seal(conn, NULL, 0);
     if (conn->close_write_when_drained)
-        tls_bye(conn->tls, conn->shelf);
+        tls_bye(conn->tls, conn->loop->shelf);
     if (!sealed || !wire_to_out(conn)) {
         conn_tell_failed(conn, ENOMEM);
         return;
@@ -274,7 +274,7 @@ void conn_shake(struct conn *conn, uint32_t events)
         shake_ended(conn);
         return;
     }
-    enum tls_result result = tls_handshake(tls, conn->shelf);
+    enum tls_result result = tls_handshake(tls, conn->loop->shelf);
     if (!conn->blocked && !shake_send(conn))
         return;
     switch (result) {
@@ -309,8 +309,8 @@ void conn_unsecure(struct conn *conn)
 {
     struct tls *tls = conn->tls;
     conn->tls = NULL;
-    tls_free(tls, conn->shelf);
-    buf_clear(conn->shelf, &conn->out);
+    tls_free(tls, conn->loop->shelf);
+    buf_clear(conn->loop->shelf, &conn->out);
     conn->connecting = conn->shaking = conn->held = conn->truncated = false;
     conn->silent = conn->unwritable = conn->eof_told = conn->blocked = false;
     conn->error = 0;

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct io;
+struct shelf;
 struct epoll_event;
 /* events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP */
 typedef void io_fn(struct io *io, uint32_t events);
@@ -59,7 +60,8 @@ struct loop {
     int epfd;
     bool stopping;
     uint64_t turns;
-    void *owner; /* e.g. the worker; also what letters are delivered to */
+    struct shelf *shelf; /* all its connections borrow from this one (conn_init) */
+    void *owner;         /* e.g. the worker; also what letters are delivered to */
 };
 
 bool loop_init(struct loop *loop, void *owner); /* false: errno */

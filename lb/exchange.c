@@ -24,10 +24,10 @@ struct exchange *exchange_new(struct flow *flow)
     struct edition *of_gone = flow->listener->needs; // Where its frontend's routes lead.
     x->edition = edition_hold(of_gone ? of_gone : worker->edition);
     x->frontend = flow->listener->frontend;
-    x->client = flow->peer;
     x->method = METHOD_OTHER;
     list_init(&x->queue_node);
-    x->began_us = flow->began_us ? flow->began_us : loop->now_us;
+    if (!flow->began_us)
+        flow->began_us = loop->now_us;
     x->sent_before = flow->client.sent + buf_len(&flow->client.out);
     x->id = rng_next(&worker->rng);
     flow->exchange = x;
@@ -41,22 +41,17 @@ void exchange_note_line(struct exchange *x, const struct head *head, const char 
     struct worker *worker = x->flow->worker;
     struct span method = slice_of(base, head->method_text);
     struct span target = head->target_is_root ? SPAN("/") : slice_of(base, head->target);
-    size_t want = method.len + target.len + 10;
-    size_t size = LINE_INLINE;
-    char *line = x->line;
-    if (want > LINE_INLINE) {
-        x->long_line = pool_lend(&worker->lines);
-        if (x->long_line) {
-            line = x->long_line;
-            size = LINE_LONG;
-        }
-    }
+    x->long_line = method.len + target.len + 10 > NOTE_MAX;
+    x->line = pool_lend(x->long_line ? &worker->lines : &worker->notes);
+    if (!x->line)
+        return;
+    size_t size = x->long_line ? LINE_LONG : NOTE_MAX;
     struct span pieces[] = {method, SPAN(" "), target,
                             head->minor ? SPAN(" HTTP/1.1") : SPAN(" HTTP/1.0")};
     size_t at = 0;
     for (size_t i = 0; i < array_len(pieces); i++) {
         size_t n = pieces[i].len < size - at ? pieces[i].len : size - at;
-        memcpy(line + at, pieces[i].ptr, n);
+        memcpy(x->line + at, pieces[i].ptr, n);
         at += n;
     }
     x->line_len = (uint16_t)at;
@@ -252,7 +247,7 @@ static void count_times(struct exchange *x)
         {COUNTER_QUEUE_US, x->queued_us - x->head_us},
         {COUNTER_CONNECT_US, x->connect_us - x->queued_us},
         {COUNTER_RESPONSE_US, x->response_us - x->connect_us},
-        {COUNTER_TOTAL_US, x->status != 101 ? flow->worker->loop.now_us - x->began_us : 0},
+        {COUNTER_TOTAL_US, x->status != 101 ? flow->worker->loop.now_us - flow->began_us : 0},
     };
     flow_count_all(flow, counted, array_len(counted));
 }
@@ -284,19 +279,18 @@ static int backend_connections(const struct serving *serving, const struct backe
 static void write_access_line(struct exchange *x, enum end_reason reason, uint64_t bytes)
 {
     struct worker *worker = x->flow->worker;
-    const char *line = x->long_line ? x->long_line : x->line;
-    int64_t total_ms = (worker->loop.now_us - x->began_us) / 1000;
+    int64_t total_ms = (worker->loop.now_us - x->flow->began_us) / 1000;
     struct access_record record = {
         .frontend = x->frontend->name,
         .backend = x->backend ? x->backend->name : NULL,
         .server = x->server ? x->server->name : NULL,
-        .request_line = x->line_len ? span_of(line, x->line_len) : SPAN("<BADREQ>"),
+        .request_line = x->line_len ? span_of(x->line, x->line_len) : SPAN("<BADREQ>"),
         .sid = span_str(x->sid_short),
         .transport = x->polling   ? "polling"
                      : x->upgrade ? "websocket"
                                   : NULL,
         .accepted_wall_ms = clock_wall_ms() - total_ms,
-        .time_request = span_ms(x->began_us, x->head_us),
+        .time_request = span_ms(x->flow->began_us, x->head_us),
         .time_queue = span_ms(x->head_us, x->queued_us),
         .time_connect = span_ms(x->queued_us, x->connect_us),
         .time_response = span_ms(x->connect_us, x->response_us),
@@ -321,7 +315,7 @@ static void write_access_line(struct exchange *x, enum end_reason reason, uint64
     char id[16];
     span_write_hex(x->id, id);
     record.request_id = span_of(id, 16);
-    peer_to_addr(&x->client, &record.client);
+    peer_to_addr(exchange_client(x), &record.client);
     access_write(worker, &record);
 }
 
@@ -357,8 +351,12 @@ void exchange_free(struct exchange *x)
     struct worker *worker = flow->worker;
     sessions_remove(&worker->sessions, &x->session);
     buf_clear(worker->shelf, &x->watched);
-    if (x->long_line)
-        pool_give_back(&worker->lines, x->long_line);
+    if (x->line)
+        pool_give_back(x->long_line ? &worker->lines : &worker->notes, x->line);
+    if (x->tried)
+        pool_give_back(&worker->notes, x->tried);
+    if (x->spoken_for)
+        pool_give_back(&worker->notes, x->spoken_for);
     if (x->sid)
         pool_give_back(&worker->lines, x->sid);
     flow->exchange = NULL;

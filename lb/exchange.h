@@ -44,9 +44,8 @@ enum flow_state {
 enum {
     GATHER_MAX = 64 * 1024, /* body bytes held back before a server is chosen */
     INTERIM_MAX = 10,       /* 1xx answers per exchange */
-    LINE_INLINE =
-        112, /* bytes of a request line kept in the exchange; longer ones in a block of LINE_LONG */
-    LINE_LONG = 1024,
+    NOTE_MAX = 88,       /* bytes of what only some exchanges need: a short request line, for one */
+    LINE_LONG = 1024,    /* of a long one */
     WATCH_MAX = 256,     /* bytes of an error answer looked at for `Session ID unknown` */
     LAST_FIRST_MS = 500, /* for a connection's first request, once it is to end */
     LINGER_MS = 2000,    /* reading on after the last answer */
@@ -55,9 +54,11 @@ enum {
 
 /* How one direction's body is read. */
 struct body {
-    enum framing framing;
-    uint64_t left;          /* FRAMING_LENGTH: bytes to come */
-    struct chunked chunked; /* FRAMING_CHUNKED */
+    union {
+        uint64_t left;          /* FRAMING_LENGTH: bytes to come */
+        struct chunked chunked; /* FRAMING_CHUNKED */
+    };
+    enum framing framing : 8;
     bool done;
 };
 
@@ -92,23 +93,23 @@ struct exchange {
     struct held_session session; /* listed while it is a held poll */
 
     /* the request */
-    uint32_t head_bytes;  /* of the head at the front of the client's `in`, while it is kept */
-    uint32_t body_bytes;  /* of the gathered body right behind it */
-    union peer client;    /* whom a trusted proxy speaks for, else the peer */
-    uint64_t client_hash; /* of that address, for source */
-    uint64_t id;          /* X-Request-ID */
+    uint32_t head_bytes;    /* of the head at the front of the client's `in`, while it is kept */
+    uint32_t body_bytes;    /* of the gathered body right behind it */
+    union peer *spoken_for; /* whom a trusted proxy speaks for, if it does; ask exchange_client */
+    uint64_t id;            /* X-Request-ID */
     uint64_t request_received, rate_received; /* body bytes, all and since rate_since_us */
     struct body request;
-    enum http_method method;
-    enum end_reason failure; /* of the last try, if another one followed */
+    enum http_method method : 8;
+    enum end_reason failure : 8; /* of the last try, if another one followed */
+    enum watch watch : 8;        /* in the response */
     uint32_t jsonp_index;
     uint8_t protocol; /* Engine.IO's, 0 for Socket.IO 0.9 and anything else */
     uint8_t tries;    /* servers or connections tried so far */
     uint8_t tried_count;
-    uint8_t interim;                   /* 1xx answers so far */
-    uint16_t tried[BALANCE_TRIED_MAX]; /* sid_ids of servers that failed */
-    bool minor_0 : 1;                  /* client speaks HTTP/1.0 */
-    bool client_keeps : 1;             /* the request allows another one after it */
+    uint8_t interim;  /* 1xx answers so far */
+    uint16_t *tried;  /* sid_ids of servers that failed: BALANCE_TRIED_MAX places, once one did */
+    bool minor_0 : 1; /* client speaks HTTP/1.0 */
+    bool client_keeps : 1; /* the request allows another one after it */
     bool has_sid : 1;
     bool handshake : 1; /* opens an Engine.IO session */
     bool polling : 1;   /* transport=polling */
@@ -138,8 +139,7 @@ struct exchange {
     bool response_chunked : 1; /* towards the client */
     uint16_t status;
     struct body response;
-    uint32_t seen; /* how far the response head was searched for its end */
-    enum watch watch;
+    uint32_t seen;      /* how far the response head was searched for its end */
     struct buf watched; /* body bytes so far, while watching or held back */
     uint32_t tag_head;  /* held back: bytes of the head before them */
     uint16_t sid_len;
@@ -147,12 +147,12 @@ struct exchange {
     const struct server *cookie_server; /* that the request's cookie named */
 
     /* times, CLOCK_MONOTONIC µs; 0 = not reached */
-    int64_t began_us, head_us, queued_us, connect_us, sent_us, response_us, rate_since_us;
+    int64_t head_us, queued_us, connect_us, response_us, rate_since_us;
     int64_t lifetime_ms;  /* of the sid, with slack */
     uint64_t sent_before; /* client.sent when it began */
     uint16_t line_len;
-    char *long_line;        /* LINE_LONG bytes, when the line does not fit below */
-    char line[LINE_INLINE]; /* request line for the log */
+    bool long_line; /* `line` has LINE_LONG bytes, else NOTE_MAX */
+    char *line;     /* request line for the log; NULL: none is kept */
     char sid_short[12];
 };
 
@@ -161,15 +161,12 @@ struct tunnel {
     struct flow *flow;
     struct server_conn *up;
     struct edition *edition; /* held when the current snapshot lacks its server; else NULL */
-    struct backend *backend; /* then: that edition's. Ask tunnel_backend */
     struct server *server;
     struct sid_hold hold;
     struct held_session session;
     struct wsframe frames; /* server → client */
-    int64_t began_us;
-    uint64_t sent_before, received_before; /* the client's counts when it began */
-    bool upgraded : 1;                     /* its session began with polling */
-    bool loose : 1;                        /* counted in server->loose: opened without a sid */
+    bool upgraded : 1;     /* its session began with polling */
+    bool loose : 1;        /* counted in server->loose: opened without a sid */
     bool client_eof : 1, server_eof : 1;
     bool kick : 1;   /* a Close frame goes in at the next frame boundary */
     bool kicked : 1; /* it has; the server's bytes are thrown away now */
@@ -183,23 +180,25 @@ struct proxied {
 
 struct flow {
     struct conn client;
-    struct list node; /* in worker->flow_list */
+    union {
+        struct list node;   /* in worker->flow_list */
+        struct grave grave; /* once it has ended */
+    };
     struct timer timer;
-    struct grave grave;
     struct worker *worker;
     struct listener *listener;
     struct exchange *exchange;
     struct tunnel *tunnel;
     union peer peer;         /* the client; behind a PROXY header whom that names */
+    uint32_t number;         /* unique in its worker: for `show sess` */
     struct proxied *proxied; /* owned; NULL: came directly */
-    size_t seen;             /* how far the head was searched for its end */
-    int64_t accepted_us;
-    int64_t began_us;  /* first byte of the request that is coming in */
+    uint32_t seen;           /* how far the head was searched for its end */
+    uint32_t accepted_s;     /* CLOCK_MONOTONIC */
+    int64_t began_us;  /* first byte of the request that is coming in, or when the tunnel began */
     uint64_t progress; /* conn_taken when the deadline was set: did the client take anything since?
                           While a closing one is read on: client.received when that began */
-    uint32_t number;   /* unique in its worker: for `show sess` */
-    enum flow_state state;
-    enum end_reason on_deadline;
+    enum flow_state state : 8;
+    enum end_reason on_deadline : 8;
     bool first : 1; /* no request yet */
     bool client_eof : 1;
     bool counted_limit : 1; /* in the per-address table */
@@ -210,6 +209,12 @@ struct flow {
 static inline struct span exchange_text(const struct exchange *x)
 {
     return buf_bytes(&x->flow->client.in);
+}
+
+/* Who asks, by what we believe. */
+static inline const union peer *exchange_client(const struct exchange *x)
+{
+    return x->spoken_for ? x->spoken_for : &x->flow->peer;
 }
 
 /* Is this connection to end with its next answer? */

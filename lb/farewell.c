@@ -115,7 +115,7 @@ static const struct conn_owner post_owner = {
 /* The request target of the exchange's line; empty when it was cut short. */
 static struct span target_of(const struct exchange *x)
 {
-    struct span line = {x->long_line ? x->long_line : x->line, x->line_len};
+    struct span line = {x->line, x->line_len};
     struct span rest = line;
     (void)span_cut(&rest, ' ');
     struct span target = span_cut(&rest, ' ');

@@ -179,6 +179,7 @@ void flow_close(struct flow *flow, bool reset)
         limits_disconnect(frontend->home->limits, &peer);
     }
     list_remove(&flow->node);
+    flow->grave.fn = flow_bury;
     counter_add(worker_stats(worker, frontend->stat_id), COUNTER_CONNS_NOW, -1);
     atomic_fetch_sub_explicit(&worker->flows_now, 1, memory_order_relaxed);
     worker_client_closed(worker, frontend);
@@ -299,7 +300,7 @@ static bool flow_answer(struct flow *flow, enum end_reason reason, uint16_t stat
     struct exchange *x = flow->exchange;
     struct conn *client = &flow->client;
     size_t room = 4096 + (reason == END_REDIRECTED ? x->head_bytes : 0);
-    if (!conn_open(client) || !buf_reserve(client->shelf, &client->out, room))
+    if (!conn_open(client) || !buf_reserve(client->loop->shelf, &client->out, room))
         return false;
     char *out = client->out.data + client->out.end;
     bool engineio = reason == END_DEAD_OWNER || reason == END_KICKED;
@@ -625,8 +626,7 @@ static struct flow *flow_new(struct worker *worker, struct listener *listener, i
     flow->listener = listener;
     listener->flows++;
     flow->number = ++worker->next_flow;
-    flow->accepted_us = worker->loop.now_us;
-    flow->grave.fn = flow_bury;
+    flow->accepted_s = (uint32_t)(worker->loop.now_ms / 1000);
     flow->first = true;
     timer_init(&flow->timer, flow_overdue);
     list_push_back(&worker->flow_list, &flow->node);
@@ -681,6 +681,7 @@ void flow_init_worker(struct worker *worker)
     pool_init(&worker->flows, sizeof(struct flow), KEEP);
     pool_init(&worker->exchanges, sizeof(struct exchange), KEEP);
     pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP);
+    pool_init(&worker->notes, NOTE_MAX, KEEP);
     pool_init(&worker->lines, LINE_LONG, KEEP);
     pool_init(&worker->server_conns, sizeof(struct server_conn), KEEP);
 }
@@ -691,6 +692,7 @@ void flow_fini_worker(struct worker *worker)
     pool_fini(&worker->flows);
     pool_fini(&worker->exchanges);
     pool_fini(&worker->tunnels);
+    pool_fini(&worker->notes);
     pool_fini(&worker->lines);
     pool_fini(&worker->server_conns);
 }

@@ -159,7 +159,7 @@ size_t flow_loose_sessions(struct worker *worker, const struct server *server,
             break;
         if (flow->state == FLOW_TUNNEL && flow->tunnel->loose && flow->tunnel->server == server)
             out[n++] = (struct loose_session){flow->tunnel->session.loose_id,
-                                              flow->tunnel->began_us / 1000};
+                                              flow->began_us / 1000};
     }
     return n;
 }

@@ -79,10 +79,9 @@ static const char *flow_transport(const struct flow *flow)
 static int64_t flow_age_s(const struct flow *flow)
 {
     int64_t now_us = flow->worker->loop.now_us;
-    int64_t began_us = flow->tunnel                                 ? flow->tunnel->began_us
-                       : flow->exchange && flow->exchange->began_us ? flow->exchange->began_us
-                                                                    : flow->accepted_us;
-    return (now_us - began_us) / 1000000;
+    if (flow->tunnel || flow->exchange)
+        return (now_us - flow->began_us) / 1000000;
+    return now_us / 1000000 - flow->accepted_s;
 }
 
 static void add_line(const struct flow *flow, struct text *out)
@@ -102,7 +101,7 @@ static void add_line(const struct flow *flow, struct text *out)
               (long long)flow_age_s(flow));
     text_addf(out, "state=%s transport=%s in=%llu out=%llu sid=%s\n", state_words[flow->state],
               flow_transport(flow), (unsigned long long)flow->client.received,
-              (unsigned long long)flow->client.sent,
+              (unsigned long long)conn_sent_since(&flow->client, 0),
               flow->exchange && flow->exchange->has_sid ? flow->exchange->sid_short : "-");
 }
 
@@ -118,7 +117,7 @@ static int64_t expires_s(const struct flow *flow)
 static void add_request(const struct exchange *x, struct text *out)
 {
     char line[4 * LINE_LONG];
-    struct span raw = span_of(x->long_line ? x->long_line : x->line, x->line_len);
+    struct span raw = span_of(x->line, x->line_len);
     size_t len = log_escape(raw, line, sizeof(line));
     text_addf(out, "  request=\"%.*s\" tries=%u interim=%u handshake=%d jsonp=%d protocol=%u\n",
               (int)(len < sizeof(line) ? len : sizeof(line)), line, (unsigned)x->tries,
@@ -131,7 +130,7 @@ static void add_details(const struct flow *flow, struct text *out)
     text_addf(
         out,
         "  worker=%u connection_age=%llds deadline=%llds requests=%s buffered in=%zu out=%zu\n",
-        flow->worker->index, (long long)((flow->worker->loop.now_us - flow->accepted_us) / 1000000),
+        flow->worker->index, (long long)(flow->worker->loop.now_us / 1000000 - flow->accepted_s),
         (long long)expires_s(flow), flow->first ? "none" : "some", buf_len(&flow->client.in),
         buf_len(&flow->client.out));
     if (flow->exchange)

@@ -98,8 +98,11 @@ void request_read(struct flow *flow)
     struct worker *worker = flow->worker;
     const struct head_limits *limits = &flow->listener->frontend->head_limits;
     struct head_error error;
-    switch (head_parse_request(&worker->head, buf_bytes(&flow->client.in), &flow->seen, limits,
-                               &error)) {
+    size_t seen = flow->seen;
+    enum head_result result = head_parse_request(&worker->head, buf_bytes(&flow->client.in), &seen,
+                                                 limits, &error);
+    flow->seen = (uint32_t)seen;
+    switch (result) {
     case HEAD_MORE:
         flow->client.in_limit = limits->header_bytes +
                                 8; /* with the empty lines that may come before */
@@ -118,6 +121,17 @@ void request_read(struct flow *flow)
     }
 }
 
+/* Whom a trusted proxy speaks for, if it does. False: no memory. */
+static bool note_client(struct exchange *x, const struct addr *peer, const struct addr *client)
+{
+    if (addr_eq(peer, client))
+        return true;
+    x->spoken_for = pool_lend(&x->flow->worker->notes);
+    if (x->spoken_for)
+        peer_from_addr(x->spoken_for, client);
+    return x->spoken_for != NULL;
+}
+
 /* Who asks, and may they? False: it was answered already. */
 static bool request_allowed(struct exchange *x, struct span path)
 {
@@ -127,8 +141,10 @@ static bool request_allowed(struct exchange *x, struct span path)
     struct addr peer, client;
     peer_to_addr(&flow->peer, &peer);
     client_of(x->frontend, head, base, &peer, &client);
-    peer_from_addr(&x->client, &client);
-    x->client_hash = hash_stable(addr_ip_bytes(&client));
+    if (!note_client(x, &peer, &client)) {
+        flow_end(flow, END_NO_MEMORY);
+        return false;
+    }
     const char *why = x->rules ? rules_refuse(x->rules, &client, head, base, path) : NULL;
     if (why)
         flow_end_status(flow, END_FORBIDDEN, 403, why);
@@ -147,7 +163,7 @@ static bool request_within_limits(struct exchange *x)
         flow_end(flow, END_BODY_TOO_LARGE);
         return false;
     }
-    peer_to_addr(&x->client, &client);
+    peer_to_addr(exchange_client(x), &client);
     if (x->handshake && options->handshakes_per_ip.events > 0 &&
         !limits_handshake(x->frontend->limits, &client, &options->handshakes_per_ip,
                           worker->loop.now_ms)) {
@@ -263,6 +279,13 @@ static void request_connect(struct exchange *x)
         request_send(x);
 }
 
+static uint64_t client_hash(const struct exchange *x)
+{
+    struct addr client;
+    peer_to_addr(exchange_client(x), &client);
+    return hash_stable(addr_ip_bytes(&client));
+}
+
 /* The hash of what hash_on names in the request; the client's when it is absent. */
 static uint64_t key_hash(const struct exchange *x)
 {
@@ -270,7 +293,7 @@ static uint64_t key_hash(const struct exchange *x)
     const char *on = x->backend->config->opt.hash_on;
     const char *base = exchange_text(x).ptr;
     struct span key = client_hash_key(&worker->head, base, on);
-    return key.len > 0 ? hash_stable(key) : x->client_hash;
+    return key.len > 0 ? hash_stable(key) : client_hash(x);
 }
 
 static enum balance_result balance(struct exchange *x, struct server **server)
@@ -279,10 +302,10 @@ static enum balance_result balance(struct exchange *x, struct server **server)
     struct balance_input input = {
         .rng = &worker->rng,
         .state = &x->edition->balance[x->backend->index],
-        .source_hash = x->client_hash,
-        .key_hash = x->client_hash,
         .tried_count = x->tried_count,
     };
+    if (x->backend->config->opt.balance == BALANCE_SOURCE)
+        input.source_hash = client_hash(x);
     if (x->backend->config->opt.balance == BALANCE_HASH)
         input.key_hash = key_hash(x);
     for (size_t i = 0; i < x->tried_count; i++)
@@ -396,8 +419,10 @@ void request_choose(struct exchange *x)
     struct worker *worker = flow->worker;
     struct sticky_owner owner;
     const char *base = exchange_text(x).ptr;
-    sticky_find(x->backend, &worker->eio, &worker->head, base, x->client_hash, worker->loop.now_ms,
-                &owner);
+    struct addr client;
+    peer_to_addr(exchange_client(x), &client);
+    sticky_find(x->backend, &worker->eio, &worker->head, base, addr_ip_bytes(&client),
+                worker->loop.now_ms, &owner);
     note_owner(x, &owner);
     if (x->backend->config->opt.cookie_mode == COOKIE_INSERT)
         x->cookie_server = sticky_cookie_server(x->backend, &worker->head, base,
@@ -433,6 +458,16 @@ static bool may_try_again(const struct exchange *x)
            x->tries <= x->backend->config->opt.retries;
 }
 
+/* Without memory for it, it may be tried again. */
+static void note_tried(struct exchange *x, const struct server *server)
+{
+    _Static_assert(BALANCE_TRIED_MAX * sizeof(*x->tried) <= NOTE_MAX, "they are a note");
+    if (!x->tried)
+        x->tried = pool_lend(&x->flow->worker->notes);
+    if (x->tried && x->tried_count < BALANCE_TRIED_MAX)
+        x->tried[x->tried_count++] = (uint16_t)server->sid_id;
+}
+
 static void try_again(struct exchange *x, enum end_reason reason, bool same_server)
 {
     struct flow *flow = x->flow;
@@ -450,8 +485,7 @@ static void try_again(struct exchange *x, enum end_reason reason, bool same_serv
         request_connect(x);
         return;
     }
-    if (x->tried_count < BALANCE_TRIED_MAX)
-        x->tried[x->tried_count++] = (uint16_t)server->sid_id;
+    note_tried(x, server);
     flow_count(flow, COUNTER_REDISPATCHES, 1);
     x->redispatched = true;
     x->fresh = false;

@@ -65,7 +65,7 @@ static bool gather_chunks(struct exchange *x)
         raw = span_from(raw, used);
     } while (result == CHUNKED_DATA);
     if (result == CHUNKED_BAD) {
-        flow_end_status(flow, END_BODY_BAD, 400, x->request.chunked.error);
+        flow_end_status(flow, END_BODY_BAD, 400, chunked_error(&x->request.chunked));
         return false;
     }
     memmove(body_end, raw.ptr, raw.len);
@@ -186,7 +186,7 @@ static bool relay_step(struct exchange *x)
     } else {
         enum chunked_result result = chunked_next(&x->request.chunked, in, &used, &data);
         if (result == CHUNKED_BAD) {
-            flow_end_status(x->flow, END_BODY_BAD, 400, x->request.chunked.error);
+            flow_end_status(x->flow, END_BODY_BAD, 400, chunked_error(&x->request.chunked));
             return false;
         }
         x->request.done = result == CHUNKED_DONE;

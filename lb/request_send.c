@@ -79,7 +79,7 @@ static bool write_head(struct exchange *x)
     sticky_untag_request(x->backend, &worker->eio, &worker->head, base, &edit);
     size_t room = worker->head.bytes * 2 + HEADERS_SLACK + edit.client_certificate.len +
                   (edit.fields ? edit.fields->bytes : 0);
-    if (!buf_reserve(up->shelf, &up->out, room))
+    if (!buf_reserve(up->loop->shelf, &up->out, room))
         return false;
     size_t n = headers_write_request(&worker->head, base, &edit, up->out.data + up->out.end,
                                      buf_space(&up->out));

@@ -135,12 +135,12 @@ bool response_send(struct exchange *x, const struct span *parts, size_t count)
     if (len == 0)
         return true; /* an empty chunk would be the last one */
     if (x->response_chunked)
-        fits = buf_append(client->shelf, &client->out,
+        fits = buf_append(client->loop->shelf, &client->out,
                           span_of(size, chunked_write_head(len, size)));
     for (size_t i = 0; i < count && fits; i++)
-        fits = buf_append(client->shelf, &client->out, parts[i]);
+        fits = buf_append(client->loop->shelf, &client->out, parts[i]);
     if (x->response_chunked)
-        fits = fits && buf_append(client->shelf, &client->out, SPAN("\r\n"));
+        fits = fits && buf_append(client->loop->shelf, &client->out, SPAN("\r\n"));
     return fits;
 }
 
@@ -221,7 +221,7 @@ static void response_relay(struct exchange *x)
     if (step == STEP_DONE && x->held_back && !sids_release(x))
         step = STEP_CLIENT_GONE;
     if (step == STEP_DONE && x->response_chunked &&
-        !buf_append(client->shelf, &client->out, CHUNKED_END))
+        !buf_append(client->loop->shelf, &client->out, CHUNKED_END))
         step = STEP_CLIENT_GONE;
     if (step != STEP_CLIENT_GONE && conn_flush(client) == IO_FAILED)
         step = STEP_CLIENT_GONE;
@@ -233,7 +233,7 @@ static void response_relay(struct exchange *x)
         response_done(x);
         return;
     case STEP_BAD:
-        log_info("response body refused: %s server=%s/%s", x->response.chunked.error,
+        log_info("response body refused: %s server=%s/%s", chunked_error(&x->response.chunked),
                  x->backend->name, x->server->name);
         flow_end(flow, x->answered ? END_SERVER_GONE_BODY : END_RESPONSE_BAD);
         return;
@@ -298,7 +298,7 @@ bool response_write_head(struct exchange *x, const char *base, size_t grown)
     sticky_edit_response(x->backend, x->server, x->cookie_server, head, base, worker->loop.now_ms,
                          &edit, cookie, sizeof cookie);
     size_t room = head->bytes * 2 + HEADERS_SLACK + (edit.fields ? edit.fields->bytes : 0);
-    if (!buf_reserve(client->shelf, &client->out, room))
+    if (!buf_reserve(client->loop->shelf, &client->out, room))
         return false;
     size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end,
                                       buf_space(&client->out));
@@ -344,7 +344,7 @@ static bool response_interim(struct exchange *x)
     }
     if (head->status != 100 && !x->minor_0) {
         struct response_edit edit = {.to_minor = 1};
-        bool room = buf_reserve(client->shelf, &client->out, head->bytes * 2 + HEADERS_SLACK);
+        bool room = buf_reserve(client->loop->shelf, &client->out, head->bytes * 2 + HEADERS_SLACK);
         size_t n = room ? headers_write_response(head, base, &edit,
                                                  client->out.data + client->out.end,
                                                  buf_space(&client->out))

@@ -189,7 +189,7 @@ static void owner_set(struct sticky_owner *out, enum sticky_kind by, struct serv
 }
 
 void sticky_find(struct backend *backend, const struct eio_request *eio, const struct head *head,
-                 const char *base, uint64_t client_hash, int64_t now_ms, struct sticky_owner *out)
+                 const char *base, struct span client_ip, int64_t now_ms, struct sticky_owner *out)
 {
     const struct backend_options *opt = &backend->config->opt;
     struct server *server;
@@ -207,7 +207,7 @@ void sticky_find(struct backend *backend, const struct eio_request *eio, const s
                 owner_set(out, STICKY_COOKIE, server);
             break;
         case STICKY_SOURCE:
-            server = balance_rendezvous(backend, client_hash, NULL);
+            server = balance_rendezvous(backend, hash_stable(client_ip), NULL);
             if (server)
                 owner_set(out, STICKY_SOURCE, server);
             break;

@@ -28,9 +28,9 @@ struct sticky_owner {
     bool sid_missed; /* the request has a sid that the table does not know */
 };
 
-/* head and base are the request's; client_hash is hash_stable of the client's address. */
+/* head and base are the request's; client_ip are the bytes of the client's address. */
 void sticky_find(struct backend *backend, const struct eio_request *eio, const struct head *head,
-                 const char *base, uint64_t client_hash, int64_t now_ms, struct sticky_owner *out);
+                 const char *base, struct span client_ip, int64_t now_ms, struct sticky_owner *out);
 
 /* What the request to `server` needs done to its cookies (insert: ours is removed; prefix: our prefix is taken off). */
 void sticky_edit_request(const struct backend *backend, struct cookie_edit *edit);

@@ -41,8 +41,9 @@ static void tunnel_touch(struct tunnel *tunnel, bool from_server)
 
 struct backend *tunnel_backend(const struct tunnel *tunnel)
 {
-    return tunnel->edition ? tunnel->backend
-                           : upstream_backend(tunnel->flow->worker, tunnel->server);
+    struct edition *edition = tunnel->edition;
+    return edition ? snapshot_backend(edition->snapshot, tunnel->server->home->name)
+                   : upstream_backend(tunnel->flow->worker, tunnel->server);
 }
 
 void tunnel_outlive(struct tunnel *tunnel, struct edition *before)
@@ -51,7 +52,6 @@ void tunnel_outlive(struct tunnel *tunnel, struct edition *before)
     if (tunnel->edition || !upstream_server_gone(worker, tunnel->server))
         return;
     tunnel->edition = edition_hold(before);
-    tunnel->backend = snapshot_backend(before->snapshot, tunnel->server->home->name);
 }
 
 /* ---- the relay step ---- */
@@ -231,7 +231,7 @@ static bool write_head(struct exchange *x)
     sticky_edit_response(x->backend, x->server, x->cookie_server, head, base,
                          flow->worker->loop.now_ms, &edit, cookie, sizeof cookie);
     size_t room = head->bytes * 2 + HEADERS_SLACK + (edit.fields ? edit.fields->bytes : 0);
-    if (!buf_reserve(client->shelf, &client->out, room))
+    if (!buf_reserve(client->loop->shelf, &client->out, room))
         return false;
     size_t n = headers_write_response(head, base, &edit, client->out.data + client->out.end,
                                       buf_space(&client->out));
@@ -249,13 +249,10 @@ static void tunnel_take_over(struct tunnel *tunnel, struct exchange *x)
     tunnel->flow = flow;
     tunnel->up = x->up;
     tunnel->server = x->server;
-    if (upstream_server_gone(worker, x->server)) {
+    if (upstream_server_gone(worker, x->server))
         tunnel->edition = edition_hold(x->edition);
-        tunnel->backend = x->backend;
-    }
     tunnel->hold = x->hold;
     tunnel->loose = x->loose;
-    tunnel->began_us = worker->loop.now_us;
     tunnel->client_eof = flow->client_eof;
     wsframe_init(&tunnel->frames);
     tunnel->up->user = tunnel;
@@ -268,8 +265,8 @@ static void tunnel_take_over(struct tunnel *tunnel, struct exchange *x)
     else if (x->protocol != 0)
         flow_count(flow, COUNTER_SIO_WEBSOCKETS, 1);
     exchange_record(x, END_DONE);
-    tunnel->sent_before = flow->client.sent + buf_len(&flow->client.out);
-    tunnel->received_before = flow->client.received - buf_len(&flow->client.in);
+    flow->began_us = worker->loop.now_us;
+    conn_count_anew(&flow->client);
     exchange_free(x);
     flow->tunnel = tunnel;
     if (tunnel->hold.held || tunnel->loose)
@@ -317,7 +314,7 @@ static void tunnel_log(struct tunnel *tunnel, enum end_reason reason, uint64_t b
 {
     struct flow *flow = tunnel->flow;
     struct worker *worker = flow->worker;
-    int64_t lasted_ms = (worker->loop.now_us - tunnel->began_us) / 1000;
+    int64_t lasted_ms = (worker->loop.now_us - flow->began_us) / 1000;
     struct frontend *frontend = flow->listener->frontend;
     struct access_record record = {
         .frontend = frontend->name,
@@ -349,14 +346,14 @@ void tunnel_end(struct tunnel *tunnel, enum end_reason reason)
     struct server *server = tunnel->server;
     struct server_conn *up = tunnel->up;
     struct backend *backend = tunnel_backend(tunnel);
-    uint64_t bytes = conn_sent_since(&flow->client, tunnel->sent_before);
+    uint64_t bytes = conn_sent_since(&flow->client, 0);
     flow_count(flow, COUNTER_BYTES_OUT, (int64_t)bytes);
-    flow_count(flow, COUNTER_BYTES_IN, (int64_t)(flow->client.received - tunnel->received_before));
+    flow_count(flow, COUNTER_BYTES_IN, (int64_t)flow->client.received);
     flow_count(flow, COUNTER_SIO_WEBSOCKET_NOW, -1);
     if (tunnel->upgraded)
         flow_count(flow, COUNTER_SIO_UPGRADED_NOW, -1);
     histogram_add(&worker_stats(worker, backend->stat_id)->histograms[HISTOGRAM_TUNNEL],
-                  HISTOGRAM_TUNNEL, worker->loop.now_us - tunnel->began_us);
+                  HISTOGRAM_TUNNEL, worker->loop.now_us - flow->began_us);
     flow_count(flow, COUNTER_EXCHANGES_NOW, -1);
     if (end_table[reason].fault == FAULT_SERVER)
         flow_count(flow, COUNTER_SERVER_ABORTS, 1);

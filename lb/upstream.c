@@ -248,10 +248,17 @@ static void count_server(struct server_conn *conn, enum counter id, int64_t n)
     counter_add(worker_stats(conn->worker, conn->server->stat_id), id, n);
 }
 
-static void server_conn_bury(struct grave *grave)
+static void server_conn_free(struct grave *grave)
 {
     struct server_conn *conn = container_of(grave, struct server_conn, grave);
     pool_give_back(&conn->worker->server_conns, conn);
+}
+
+/* It is closed, and in no list. */
+static void server_conn_bury(struct server_conn *conn)
+{
+    conn->grave.fn = server_conn_free;
+    loop_bury(&conn->worker->loop, &conn->grave);
 }
 
 static void idle_remove(struct server_conn *conn)
@@ -268,7 +275,7 @@ void upstream_close(struct server_conn *conn)
     else
         idle_remove(conn);
     conn_close(&conn->conn);
-    loop_bury(&conn->worker->loop, &conn->grave);
+    server_conn_bury(conn);
 }
 
 static void idle_over(struct conn *conn)
@@ -319,7 +326,6 @@ void upstream_give_back(struct server_conn *conn)
         upstream_close(conn);
         return;
     }
-    conn->user = NULL;
     conn->reused = true;
     conn->idle_since_ms = conn->worker->loop.now_ms;
     conn_set_owner(&conn->conn, &idle_owner);
@@ -393,14 +399,13 @@ static struct server_conn *server_conn_open(struct upstream_server *local,
         return NULL;
     }
     list_init(&conn->node);
-    conn->grave.fn = server_conn_bury;
     conn->server = local->server;
     conn->worker = worker;
     int fd = net_connect(&local->addr);
     if (fd >= 0 && conn_init(&conn->conn, &worker->loop, worker->shelf, fd, true, owner)) {
         if (!server_conn_secure(conn)) {
             conn_close(&conn->conn);
-            loop_bury(&worker->loop, &conn->grave);
+            server_conn_bury(conn);
             errno = ENOMEM;
             return NULL;
         }

@@ -14,12 +14,16 @@
 /* A connection to a server, lent to one flow at a time. */
 struct server_conn {
     struct conn conn;
-    struct list node; /* in its server's idle list; single while lent */
-    struct grave grave;
+    union {
+        struct list node;   /* in its server's idle list; single while lent */
+        struct grave grave; /* once it is closed */
+    };
     struct server *server;
     struct worker *worker;
-    void *user; /* the borrower */
-    int64_t idle_since_ms;
+    union {
+        void *user; /* while lent: the borrower */
+        int64_t idle_since_ms;
+    };
     bool reused;     /* carried an earlier exchange: it may have died unnoticed */
     bool introduced; /* began with a PROXY header: it is one client's, and not kept */
 };

@@ -35,7 +35,7 @@ static void worker_publish(struct worker *worker)
     struct shelf_stats shelf;
     shelf_stats(worker->shelf, &shelf);
     uint64_t grown = worker->flows.grown + worker->exchanges.grown + worker->tunnels.grown +
-                     worker->lines.grown + worker->server_conns.grown;
+                     worker->notes.grown + worker->lines.grown + worker->server_conns.grown;
     atomic_store_explicit(&worker->buffers_lent, shelf.lent, memory_order_relaxed);
     atomic_store_explicit(&worker->buffers_kept, shelf.kept, memory_order_relaxed);
     atomic_store_explicit(&worker->buffers_mapped, shelf.mapped, memory_order_relaxed);
@@ -51,6 +51,7 @@ static void worker_trim(struct timer *timer)
     pool_trim(&worker->flows);
     pool_trim(&worker->exchanges);
     pool_trim(&worker->tunnels);
+    pool_trim(&worker->notes);
     pool_trim(&worker->lines);
     pool_trim(&worker->server_conns);
     loop_timer_start(&worker->loop, timer, TRIM_MS);

@@ -58,7 +58,7 @@ struct worker {
         *stats; /* by stat_id, STAT_IDS_MAX of them, of which few are ever touched */
     struct upstream *upstream;
     struct rng rng;
-    struct pool flows, exchanges, tunnels, lines, server_conns;
+    struct pool flows, exchanges, tunnels, notes, lines, server_conns;
     struct list flow_list; /* every flow of this worker */
     struct list listeners;
     struct sessions sessions; /* which flow holds which, by lb/flow */

@@ -22,7 +22,8 @@
 #include "proto/scan.h"
 
 enum state {
-    SIZE,       /* digits */
+    SIZE0,      /* the first digit */
+    SIZE,       /* more of them */
     EXT,        /* white space before ';' */
     EXT_NAME0,  /* behind ';', before the name */
     EXT_NAME,   /* in it */
@@ -45,15 +46,61 @@ enum state {
     BAD,
 };
 
-void chunked_init(struct chunked *chunked)
+enum fault {
+    FAULT_NONE,
+    FAULT_SIZE_LARGE,
+    FAULT_NO_DIGITS,
+    FAULT_SIZE,
+    FAULT_EXTENSION,
+    FAULT_BODY_LARGE,
+    FAULT_TRAILERS_LONG,
+    FAULT_TRAILER,
+    FAULT_SIZE_CRLF,
+    FAULT_DATA_CRLF,
+    FAULT_TRAILER_CRLF,
+    FAULT_END_CRLF,
+    FAULT_STATE,
+    FAULT_LINE_LONG,
+    FAULT_OVERHEAD,
+};
+
+/* Phrases for the log; what is read keeps a byte of each. */
+static const char *const phrases[] = {
+    [FAULT_SIZE_LARGE] = "chunk size too large",
+    [FAULT_NO_DIGITS] = "chunk size without digits",
+    [FAULT_SIZE] = "bad chunk size",
+    [FAULT_EXTENSION] = "bad chunk extension",
+    [FAULT_BODY_LARGE] = "body too large",
+    [FAULT_TRAILERS_LONG] = "trailers too long",
+    [FAULT_TRAILER] = "bad trailer field",
+    [FAULT_SIZE_CRLF] = "chunk size without CRLF",
+    [FAULT_DATA_CRLF] = "chunk data without CRLF",
+    [FAULT_TRAILER_CRLF] = "trailer field without CRLF",
+    [FAULT_END_CRLF] = "end of the body without CRLF",
+    [FAULT_STATE] = "internal state",
+    [FAULT_LINE_LONG] = "chunk size line too long",
+    [FAULT_OVERHEAD] = "too much chunk overhead",
+};
+
+const char *chunked_error(const struct chunked *chunked)
 {
-    *chunked = (struct chunked){.state = SIZE};
+    return phrases[chunked->fault];
 }
 
-static enum state bad(struct chunked *chunked, const char *error)
+void chunked_init(struct chunked *chunked)
 {
-    chunked->error = error;
+    *chunked = (struct chunked){.state = SIZE0};
+}
+
+static enum state bad(struct chunked *chunked, enum fault fault)
+{
+    chunked->fault = (uint8_t)fault;
     return BAD;
+}
+
+static void overhead(struct chunked *chunked)
+{
+    chunked->overhead += chunked->overhead < UINT32_MAX;
 }
 
 static int hex_value(char c)
@@ -61,26 +108,25 @@ static int hex_value(char c)
     return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
-static enum state in_size(struct chunked *chunked, char c)
+static enum state in_size(struct chunked *chunked, enum state state, char c)
 {
     if (scan_is(c, SCAN_HEX)) {
         if (chunked->left > (uint64_t)INT64_MAX >> 4)
-            return bad(chunked, "chunk size too large");
-        if (chunked->digits > 0 && chunked->left == 0)
-            chunked->overhead++; // a leading zero
+            return bad(chunked, FAULT_SIZE_LARGE);
+        if (state == SIZE && chunked->left == 0)
+            overhead(chunked); // a leading zero
         chunked->left = chunked->left << 4 | (uint64_t)hex_value(c);
-        chunked->digits = 1;
         return SIZE;
     }
-    if (chunked->digits == 0)
-        return bad(chunked, "chunk size without digits");
+    if (state == SIZE0)
+        return bad(chunked, FAULT_NO_DIGITS);
     if (c == '\r')
         return SIZE_LF;
     if (c == ';')
         return EXT_NAME0;
     if (c == ' ' || c == '\t')
         return EXT;
-    return bad(chunked, "bad chunk size");
+    return bad(chunked, FAULT_SIZE);
 }
 
 static bool is_blank(char c)
@@ -97,14 +143,14 @@ static enum state behind_ext(struct chunked *chunked, char c)
         return SIZE_LF;
     if (is_blank(c))
         return EXT;
-    return bad(chunked, "bad chunk extension");
+    return bad(chunked, FAULT_EXTENSION);
 }
 
 /* *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ) */
 static enum state in_ext(struct chunked *chunked, enum state state, char c)
 {
     bool token = scan_is(c, SCAN_TOKEN);
-    chunked->overhead++;
+    overhead(chunked);
     if (state == EXT && (is_blank(c) || c == ';'))
         return c == ';' ? EXT_NAME0 : EXT;
     if (state == EXT_NAME0 && (token || is_blank(c)))
@@ -129,46 +175,46 @@ static enum state in_ext(struct chunked *chunked, enum state state, char c)
         return EXT_QUOTED;
     if (state == EXT_VALUE1)
         return behind_ext(chunked, c);
-    return bad(chunked, "bad chunk extension");
+    return bad(chunked, FAULT_EXTENSION);
 }
 
 /* The size line is complete. */
 static enum state begin_chunk(struct chunked *chunked)
 {
-    chunked->digits = 0;
     chunked->line = 0;
     if (chunked->left > (uint64_t)INT64_MAX - chunked->data)
-        return bad(chunked, "body too large");
+        return bad(chunked, FAULT_BODY_LARGE);
     return chunked->left > 0 ? DATA : TRAILER;
 }
 
 static enum state in_trailer(struct chunked *chunked, enum state state, char c)
 {
-    chunked->trailers++;
+    chunked->line++;
     if (state == TRAILER && c == '\r')
         return END_LF;
-    if (chunked->trailers > CHUNKED_TRAILER_MAX)
-        return bad(chunked, "trailers too long");
+    if (chunked->line > CHUNKED_TRAILER_MAX)
+        return bad(chunked, FAULT_TRAILERS_LONG);
     if ((state == TRAILER || state == NAME) && scan_is(c, SCAN_TOKEN))
         return NAME;
     if (state == NAME && c == ':')
         return VALUE;
     if (state == VALUE && (scan_is(c, SCAN_VALUE) || c == '\r'))
         return c == '\r' ? VALUE_LF : VALUE;
-    return bad(chunked, "bad trailer field");
+    return bad(chunked, FAULT_TRAILER);
 }
 
 static enum state want(struct chunked *chunked, char c, char wanted, enum state next,
-                       const char *error)
+                       enum fault fault)
 {
-    return c == wanted ? next : bad(chunked, error);
+    return c == wanted ? next : bad(chunked, fault);
 }
 
 static enum state step(struct chunked *chunked, enum state state, char c)
 {
     switch (state) {
+    case SIZE0:
     case SIZE:
-        return in_size(chunked, c);
+        return in_size(chunked, state, c);
     case EXT:
     case EXT_NAME0:
     case EXT_NAME:
@@ -180,35 +226,35 @@ static enum state step(struct chunked *chunked, enum state state, char c)
     case EXT_VALUE1:
         return in_ext(chunked, state, c);
     case SIZE_LF:
-        return c == '\n' ? begin_chunk(chunked) : bad(chunked, "chunk size without CRLF");
+        return c == '\n' ? begin_chunk(chunked) : bad(chunked, FAULT_SIZE_CRLF);
     case DATA_CR:
-        return want(chunked, c, '\r', DATA_LF, "chunk data without CRLF");
+        return want(chunked, c, '\r', DATA_LF, FAULT_DATA_CRLF);
     case DATA_LF:
-        return want(chunked, c, '\n', SIZE, "chunk data without CRLF");
+        return want(chunked, c, '\n', SIZE0, FAULT_DATA_CRLF);
     case TRAILER:
     case NAME:
     case VALUE:
         return in_trailer(chunked, state, c);
     case VALUE_LF:
-        return want(chunked, c, '\n', TRAILER, "trailer field without CRLF");
+        return want(chunked, c, '\n', TRAILER, FAULT_TRAILER_CRLF);
     case END_LF:
-        return want(chunked, c, '\n', DONE, "end of the body without CRLF");
+        return want(chunked, c, '\n', DONE, FAULT_END_CRLF);
     case DATA:
     case DONE:
     case BAD:
         break;
     }
-    return bad(chunked, "internal state");
+    return bad(chunked, FAULT_STATE);
 }
 
 /* Bounds that hold for every byte of a size line. */
 static bool within_bounds(struct chunked *chunked)
 {
     if (chunked->line > CHUNKED_LINE_MAX)
-        chunked->error = "chunk size line too long";
+        chunked->fault = FAULT_LINE_LONG;
     else if (chunked->overhead > chunked->data / 10 + CHUNKED_OVERHEAD_FREE)
-        chunked->error = "too much chunk overhead";
-    return chunked->error == NULL;
+        chunked->fault = FAULT_OVERHEAD;
+    return chunked->fault == FAULT_NONE;
 }
 
 static struct span take_data(struct chunked *chunked, struct span in, size_t at)

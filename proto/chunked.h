@@ -19,12 +19,10 @@ enum {
 struct chunked {
     uint64_t left;     /* data bytes left in this chunk */
     uint64_t data;     /* data bytes so far */
-    uint64_t overhead; /* bytes of extensions and leading zeros so far */
-    uint32_t line;     /* bytes of the current line so far */
-    uint8_t state;     /* chunked.c's */
-    uint8_t digits;    /* 1 once the size has one */
-    uint16_t trailers; /* bytes */
-    const char *error; /* after CHUNKED_BAD: a phrase */
+    uint32_t overhead; /* bytes of extensions and leading zeros so far */
+    uint16_t line;     /* bytes of the current line so far; of all trailers */
+    uint8_t state;     /* these two are chunked.c's */
+    uint8_t fault;
 };
 
 enum chunked_result {
@@ -35,6 +33,8 @@ enum chunked_result {
 };
 
 void chunked_init(struct chunked *chunked);
+const char *
+chunked_error(const struct chunked *chunked); /* after CHUNKED_BAD: a phrase; else NULL */
 /* Reads from `in`; *used says how many bytes were taken (also with CHUNKED_DATA: data lies inside
  * those). Call again with the rest after DATA. */
 enum chunked_result chunked_next(struct chunked *chunked, struct span in, size_t *used,

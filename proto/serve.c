@@ -251,7 +251,7 @@ static bool client_write_head(struct client *client, const struct serve_answer *
     struct conn *conn = &client->conn;
     const char *headers = answer->headers != NULL ? answer->headers : "";
     size_t size = OWN_HEAD_MAX + strlen(headers);
-    if (!buf_reserve(conn->shelf, &conn->out, size))
+    if (!buf_reserve(conn->loop->shelf, &conn->out, size))
         return false;
     char date[64], length[64];
     time_t now = (time_t)(clock_wall_ms() / 1000);

@@ -74,7 +74,7 @@ static void begin_payload(struct wsframe *frame)
     }
     frame->in_close = (frame->head[0] & OPCODE) == OPCODE_CLOSE;
     frame->head_len = 0;
-    frame->left = payload;
+    frame->left = payload; /* from here on, instead of the head */
     if (payload == 0)
         end_frame(frame);
 }
@@ -82,7 +82,7 @@ static void begin_payload(struct wsframe *frame)
 /* Takes bytes up to the end of the current head or payload; returns how many. */
 static size_t take(struct wsframe *frame, struct span bytes)
 {
-    if (frame->left > 0) {
+    if (frame->head_len == 0 && frame->left > 0) {
         size_t n = bytes.len < frame->left ? bytes.len : (size_t)frame->left;
         frame->left -= n;
         if (frame->left == 0)

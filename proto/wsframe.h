@@ -10,8 +10,10 @@
 #include "base/span.h"
 
 struct wsframe {
-    uint64_t left;    /* payload bytes left in the current frame */
-    uint8_t head[14]; /* of the frame whose head is incomplete */
+    union {
+        uint64_t left;    /* payload bytes left in the current frame */
+        uint8_t head[14]; /* while head_len > 0: of the frame whose head is incomplete */
+    };
     uint8_t head_len; /* bytes of it so far; 0 and left 0: at a boundary */
     bool saw_close;   /* a whole Close frame has passed: nothing may follow it */
     bool broken;      /* reserved opcode, length with the top bit set, fragmented control frame …:
@@ -23,7 +25,7 @@ void wsframe_init(struct wsframe *frame);
 void wsframe_feed(struct wsframe *frame, struct span bytes);
 static inline bool wsframe_at_boundary(const struct wsframe *frame)
 {
-    return frame->left == 0 && frame->head_len == 0 && !frame->broken;
+    return frame->head_len == 0 && frame->left == 0 && !frame->broken;
 }
 
 /*

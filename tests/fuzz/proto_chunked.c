@@ -39,7 +39,7 @@ static struct body read_in(struct span in, size_t step)
         body.used += used;
         free(copy);
     }
-    assert((body.end == CHUNKED_BAD) == (chunked.error != NULL));
+    assert((body.end == CHUNKED_BAD) == (chunked_error(&chunked) != NULL));
     // Data and More differ only in what the last piece was.
     if (body.end == CHUNKED_DATA)
         body.end = CHUNKED_MORE;

@@ -61,8 +61,7 @@ static struct sticky_owner find(struct fixture *f, const char *sid, const char *
     struct eio_request eio = sid ? session(sid) : (struct eio_request){.kind = EIO_HANDSHAKE};
     struct message *message = request_with_cookie(cookie);
     struct sticky_owner owner;
-    sticky_find(f->backend, &eio, &message->head, message->base, hash_stable(SPAN("client")), NOW,
-                &owner);
+    sticky_find(f->backend, &eio, &message->head, message->base, SPAN("client"), NOW, &owner);
     return owner;
 }
 
@@ -156,7 +155,7 @@ static void unknown_sids_are_missed(void **state)
 
     struct eio_request eio = {.kind = EIO_SESSION, .sid_too_long = true};
     struct message *message = request_with_cookie(NULL);
-    sticky_find(f.backend, &eio, &message->head, message->base, 1, NOW, &owner);
+    sticky_find(f.backend, &eio, &message->head, message->base, SPAN("one"), NOW, &owner);
     assert_true(owner.sid_missed);
     assert_int_equal(owner.answer, STICKY_NOBODY);
 

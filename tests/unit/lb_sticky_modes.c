@@ -47,7 +47,7 @@ static struct sticky_owner find(struct fixture *f, const char *sid, const char *
     struct eio_request eio = sid ? session(sid) : (struct eio_request){.kind = EIO_HANDSHAKE};
     struct message *message = message_with(HEADER_COOKIE, cookie);
     struct sticky_owner owner;
-    sticky_find(f->backend, &eio, &message->head, message->base, 7, NOW, &owner);
+    sticky_find(f->backend, &eio, &message->head, message->base, SPAN("seven"), NOW, &owner);
     return owner;
 }
 

@@ -39,7 +39,7 @@ static struct result read_in(const char *text, size_t len, size_t step)
         result.used += used;
         free(copy);
     }
-    assert_true((result.end == CHUNKED_BAD) == (chunked.error != NULL));
+    assert_true((result.end == CHUNKED_BAD) == (chunked_error(&chunked) != NULL));
     return result;
 }
 
