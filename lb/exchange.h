@@ -79,6 +79,7 @@ union peer {
 void peer_to_addr(const union peer *peer, struct addr *out);
 void peer_from_addr(union peer *peer, const struct addr *addr);
 
+/* Ordered by size, so that nothing is lost between fields: there is one for each poll that hangs. */
 struct exchange {
     struct flow *flow;
     struct edition
@@ -91,24 +92,40 @@ struct exchange {
     struct sid_hold hold;
     struct list queue_node;      /* single unless it waits for a place */
     struct held_session session; /* listed while it is a held poll */
-
-    /* the request */
-    uint32_t head_bytes;    /* of the head at the front of the client's `in`, while it is kept */
-    uint32_t body_bytes;    /* of the gathered body right behind it */
+    struct body request, response;
+    struct buf watched;     /* body bytes of the response so far, while watching or held back */
     union peer *spoken_for; /* whom a trusted proxy speaks for, if it does; ask exchange_client */
-    uint64_t id;            /* X-Request-ID */
+    uint16_t *tried; /* sid_ids of servers that failed: BALANCE_TRIED_MAX places, once one did */
+    const struct server *cookie_server; /* that the request's cookie named */
+    char *sid;   /* while its owner named itself and the table does not know it: LINE_LONG bytes */
+    char *line;  /* request line for the log; NULL: none is kept */
+    uint64_t id; /* X-Request-ID */
     uint64_t request_received, rate_received; /* body bytes, all and since rate_since_us */
-    struct body request;
-    enum http_method method : 8;
-    enum end_reason failure : 8; /* of the last try, if another one followed */
-    enum watch watch : 8;        /* in the response */
+    uint64_t sent_before;                     /* client.sent when it began */
+
+    /* CLOCK_MONOTONIC µs; 0 = not reached. It began at flow->began_us. */
+    int64_t head_us, queued_us, connect_us, response_us, rate_since_us;
+
+    uint32_t head_bytes;  /* of the head at the front of the client's `in`, while it is kept */
+    uint32_t body_bytes;  /* of the gathered body right behind it */
+    uint32_t seen;        /* how far the response head was searched for its end */
+    uint32_t tag_head;    /* held back: bytes of the head before the body's in `watched` */
+    uint32_t lifetime_ms; /* of the sid, with slack */
     uint32_t jsonp_index;
+    char sid_short[12];
+    uint16_t status;
+    uint16_t sid_len;
+    uint16_t line_len;
     uint8_t protocol; /* Engine.IO's, 0 for Socket.IO 0.9 and anything else */
     uint8_t tries;    /* servers or connections tried so far */
     uint8_t tried_count;
-    uint8_t interim;  /* 1xx answers so far */
-    uint16_t *tried;  /* sid_ids of servers that failed: BALANCE_TRIED_MAX places, once one did */
-    bool minor_0 : 1; /* client speaks HTTP/1.0 */
+    uint8_t interim; /* 1xx answers so far */
+    enum http_method method : 8;
+    enum end_reason failure : 8; /* of the last try, if another one followed */
+    enum watch watch : 8;        /* in the response */
+
+    /* the request */
+    bool minor_0 : 1;      /* client speaks HTTP/1.0 */
     bool client_keeps : 1; /* the request allows another one after it */
     bool has_sid : 1;
     bool handshake : 1; /* opens an Engine.IO session */
@@ -131,29 +148,13 @@ struct exchange {
     bool counted_poll : 1;   /* in the gauges of held polls */
     bool request_broken : 1; /* the server takes no more of the body: its answer, if any, is awaited
                               */
+    bool long_line : 1;      /* `line` has LINE_LONG bytes, else NOTE_MAX */
 
     /* the response */
     bool answered : 1;  /* a final response head was written to the client */
     bool held_back : 1; /* head and body so far lie in `watched`: its sid gets a tag */
     bool server_keeps : 1;
     bool response_chunked : 1; /* towards the client */
-    uint16_t status;
-    struct body response;
-    uint32_t seen;      /* how far the response head was searched for its end */
-    struct buf watched; /* body bytes so far, while watching or held back */
-    uint32_t tag_head;  /* held back: bytes of the head before them */
-    uint16_t sid_len;
-    char *sid; /* while its owner named itself and the table does not know it: LINE_LONG bytes */
-    const struct server *cookie_server; /* that the request's cookie named */
-
-    /* times, CLOCK_MONOTONIC µs; 0 = not reached */
-    int64_t head_us, queued_us, connect_us, response_us, rate_since_us;
-    int64_t lifetime_ms;  /* of the sid, with slack */
-    uint64_t sent_before; /* client.sent when it began */
-    uint16_t line_len;
-    bool long_line; /* `line` has LINE_LONG bytes, else NOTE_MAX */
-    char *line;     /* request line for the log; NULL: none is kept */
-    char sid_short[12];
 };
 
 /* After 101: two connections and little else. */

@@ -388,7 +388,7 @@ static void request_balance(struct exchange *x)
 static void note_owner(struct exchange *x, const struct sticky_owner *owner)
 {
     x->hold = owner->hold;
-    x->lifetime_ms = owner->lifetime_ms;
+    x->lifetime_ms = owner->lifetime_ms < UINT32_MAX ? (uint32_t)owner->lifetime_ms : UINT32_MAX;
     if (owner->sid_missed)
         flow_count(x->flow, COUNTER_SIO_SID_MISSES, 1);
     if (owner->by != STICKY_SID)
