@@ -675,15 +675,14 @@ void flow_count_move(struct flow *flow, enum move_reason why)
 
 void flow_init_worker(struct worker *worker)
 {
-    enum { KEEP = 4096 };
     sessions_init(&worker->sessions);
     list_init(&worker->farewells);
-    pool_init(&worker->flows, sizeof(struct flow), KEEP);
-    pool_init(&worker->exchanges, sizeof(struct exchange), KEEP);
-    pool_init(&worker->tunnels, sizeof(struct tunnel), KEEP);
-    pool_init(&worker->notes, NOTE_MAX, KEEP);
-    pool_init(&worker->lines, LINE_LONG, KEEP);
-    pool_init(&worker->server_conns, sizeof(struct server_conn), KEEP);
+    pool_init(&worker->flows, sizeof(struct flow));
+    pool_init(&worker->exchanges, sizeof(struct exchange));
+    pool_init(&worker->tunnels, sizeof(struct tunnel));
+    pool_init(&worker->notes, NOTE_MAX);
+    pool_init(&worker->lines, LINE_LONG);
+    pool_init(&worker->server_conns, sizeof(struct server_conn));
 }
 
 void flow_fini_worker(struct worker *worker)

@@ -123,7 +123,7 @@ static const struct info_key info_keys[] = {
     {"Buffers_kept", NUMBER(buffers_kept), "MGP:u64", "buffers kept for the next use"},
     {"Buffers_mapped", NUMBER(buffers_mapped), "MGP:u64", "buffers that were asked from the system"},
     {"Buffer_bytes", NUMBER(buffer_bytes), "MGP:u64", "memory of all buffers"},
-    {"Pool_grown", NUMBER(pool_grown), "MCP:u64", "objects allocated because a pool was empty"},
+    {"Pool_grown", NUMBER(pool_grown), "MCP:u64", "times that the system was asked for memory for objects"},
     {"Flows", NUMBER(flows), "MGP:u64", "client connections that workers hold"},
     {"Tunnels", NUMBER(tunnels), "MGP:u64", "WebSocket tunnels open"},
     {"Polls", NUMBER(polls), "MGP:u64", "polls that servers hold"},

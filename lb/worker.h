@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "base/rand.h"
 #include "health/health.h"
 #include "lb/access.h"

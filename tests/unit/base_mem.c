@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include "base/list.h"
+#include "base/pool.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +27,7 @@ static void a_pool_lends_zeroed_objects(void **state)
 {
     (void)state;
     struct pool pool;
-    pool_init(&pool, 100, 10);
+    pool_init(&pool, 100);
     static const char zeros[100];
     for (int i = 0; i < 3; i++) {
         char *object = pool_lend(&pool);
@@ -39,23 +40,43 @@ static void a_pool_lends_zeroed_objects(void **state)
     pool_fini(&pool);
 }
 
-static void a_pool_keeps_so_many(void **state)
+static void a_pool_gives_back_what_is_empty(void **state)
 {
     (void)state;
+    enum { COUNT = 5000 };
     struct pool pool;
-    pool_init(&pool, 1, 4); // less than a pointer
-    void *objects[10];
-    for (size_t i = 0; i < array_len(objects); i++)
-        objects[i] = pool_lend(&pool);
-    assert_int_equal(pool.lent, 10);
-    for (size_t i = 0; i < array_len(objects); i++)
-        pool_give_back(&pool, objects[i]);
-    assert_int_equal(pool.free_count, POOL_KEEPS ? 4 : 0);
+    pool_init(&pool, 100);
+    static unsigned char *objects[COUNT];
+    for (size_t round = 0; round < 2; round++) {
+        for (size_t i = 0; i < COUNT; i++) {
+            objects[i] = pool_lend(&pool);
+            assert_int_equal(objects[i][0] | objects[i][99], 0);
+            assert_int_equal((uintptr_t)objects[i] % sizeof(void *), 0);
+            memset(objects[i], (int)(i % 251) + 1, 100);
+        }
+        for (size_t i = 0; i < COUNT; i++) { /* nobody else wrote there */
+            assert_int_equal(objects[i][0], i % 251 + 1);
+            assert_int_equal(objects[i][99], i % 251 + 1);
+        }
+        if (POOL_KEEPS)
+            assert_int_equal(pool.grown, 8); /* slabs of 64 KiB, also in the second round */
+        for (size_t i = 0; i < COUNT; i += 2)
+            pool_give_back(&pool, objects[i]);
+        pool_trim(&pool);
+        assert_int_equal(pool.empty, 0); /* none is, and none goes */
+        for (size_t i = 1; i < COUNT; i += 2)
+            pool_give_back(&pool, objects[i]);
+        assert_int_equal(pool.lent, 0);
+        assert_int_equal(pool.empty, POOL_KEEPS ? 8 : 0);
+    }
     pool_trim(&pool);
-    assert_int_equal(pool.free_count, POOL_KEEPS ? 2 : 0);
-    pool_trim(&pool);
-    pool_trim(&pool);
-    assert_int_equal(pool.free_count, 0);
+    assert_int_equal(pool.empty, POOL_KEEPS ? 4 : 0);
+    void *one = pool_lend(&pool);
+    for (int i = 0; i < 4; i++)
+        pool_trim(&pool);
+    assert_int_equal(pool.empty, 0);
+    pool_give_back(&pool, one);
+    assert_int_equal(pool.empty, POOL_KEEPS ? 1 : 0);
     pool_fini(&pool);
 }
 
@@ -114,7 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pool_lends_zeroed_objects),
-        cmocka_unit_test(a_pool_keeps_so_many),
+        cmocka_unit_test(a_pool_gives_back_what_is_empty),
         cmocka_unit_test(must_functions_zero_and_copy),
         cmocka_unit_test(lists_keep_their_order),
     };
