@@ -195,9 +195,10 @@ struct flow {
     struct proxied *proxied; /* owned; NULL: came directly */
     uint32_t seen;           /* how far the head was searched for its end */
     uint32_t accepted_s;     /* CLOCK_MONOTONIC */
-    int64_t began_us;  /* first byte of the request that is coming in, or when the tunnel began */
-    uint64_t progress; /* conn_taken when the deadline was set: did the client take anything since?
-                          While a closing one is read on: client.received when that began */
+    int64_t began_us; /* first byte of the request that is coming in, or when the tunnel began */
+    /* conn_taken when the deadline was set (its lower half): did the client take anything since?
+     * While a closing one is read on: client.received when that began. */
+    uint32_t progress;
     enum flow_state state : 8;
     enum end_reason on_deadline : 8;
     bool first : 1; /* no request yet */

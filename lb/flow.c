@@ -207,7 +207,7 @@ void flow_finish(struct flow *flow)
     flow_enter(flow, FLOW_CLOSING);
     conn_consume(&flow->client, buf_len(&flow->client.in));
     conn_close_write(&flow->client);
-    flow->progress = waiting ? conn_taken(&flow->client) : flow->client.received;
+    flow->progress = (uint32_t)(waiting ? conn_taken(&flow->client) : flow->client.received);
     if (!waiting)
         flow_deadline(flow, LINGER_MS, END_DONE);
     conn_resume(&flow->client);
@@ -217,7 +217,7 @@ void flow_finish(struct flow *flow)
 static void flow_drain(struct flow *flow)
 {
     conn_pause(&flow->client);
-    flow->progress = conn_taken(&flow->client);
+    flow->progress = (uint32_t)conn_taken(&flow->client);
     flow_deadline(flow, flow->listener->frontend->config->opt.timeout_client_ms,
                   END_CLIENT_STALLED);
 }
@@ -361,7 +361,7 @@ void flow_end(struct flow *flow, enum end_reason reason)
  */
 static bool flow_progressed(struct flow *flow)
 {
-    uint64_t taken = conn_taken(&flow->client);
+    uint32_t taken = (uint32_t)conn_taken(&flow->client);
     if (!flow->client.blocked || taken == flow->progress)
         return false;
     flow->progress = taken;
@@ -447,7 +447,7 @@ static void client_bytes(struct conn *client)
         return;
     case FLOW_CLOSING:
         conn_consume(client, buf_len(&client->in));
-        if (!flow_drains(flow) && client->received - flow->progress > LINGER_BYTES)
+        if (!flow_drains(flow) && (uint32_t)client->received - flow->progress > LINGER_BYTES)
             flow_close(flow, false);
         return;
     case FLOW_HANDSHAKE:
@@ -485,7 +485,7 @@ static void client_drained(struct conn *client)
         tunnel_client_drained(flow->tunnel);
         return;
     case FLOW_CLOSING:
-        flow->progress = client->received;
+        flow->progress = (uint32_t)client->received;
         if (flow->client_eof)
             flow_close(flow, false);
         else

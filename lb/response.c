@@ -201,7 +201,7 @@ static void response_wait(struct exchange *x)
     struct conn *client = &flow->client;
     if (client->blocked) {
         conn_pause(&x->up->conn);
-        flow->progress = conn_taken(client);
+        flow->progress = (uint32_t)conn_taken(client);
         flow_deadline(flow, x->frontend->config->opt.timeout_client_ms, END_CLIENT_STALLED);
     } else {
         flow_deadline(flow, x->backend->config->opt.timeout_response_ms,

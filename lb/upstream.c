@@ -243,28 +243,33 @@ void upstream_set_addr(struct worker *worker, struct server *server, const struc
 
 /* ---- connections kept idle ---- */
 
+static struct worker *worker_of(const struct server_conn *conn)
+{
+    return conn->conn.loop->owner;
+}
+
 static void count_server(struct server_conn *conn, enum counter id, int64_t n)
 {
-    counter_add(worker_stats(conn->worker, conn->server->stat_id), id, n);
+    counter_add(worker_stats(worker_of(conn), conn->server->stat_id), id, n);
 }
 
 static void server_conn_free(struct grave *grave)
 {
     struct server_conn *conn = container_of(grave, struct server_conn, grave);
-    pool_give_back(&conn->worker->server_conns, conn);
+    pool_give_back(&worker_of(conn)->server_conns, conn);
 }
 
 /* It is closed, and in no list. */
 static void server_conn_bury(struct server_conn *conn)
 {
     conn->grave.fn = server_conn_free;
-    loop_bury(&conn->worker->loop, &conn->grave);
+    loop_bury(&worker_of(conn)->loop, &conn->grave);
 }
 
 static void idle_remove(struct server_conn *conn)
 {
     list_remove(&conn->node);
-    server_local(conn->worker, conn->server)->idle_count--;
+    server_local(worker_of(conn), conn->server)->idle_count--;
     count_server(conn, COUNTER_SERVER_CONNS_IDLE, -1);
 }
 
@@ -310,24 +315,24 @@ static void idle_reap(struct timer *timer)
 /* Would a new connection speak TLS by the same rules? */
 static bool secured_as_now(const struct server_conn *conn)
 {
-    const struct tls_context *now = upstream_backend(conn->worker, conn->server)->tls;
+    const struct tls_context *now = upstream_backend(worker_of(conn), conn->server)->tls;
     return conn->conn.tls ? tls_is_of(conn->conn.tls, now) : now == NULL;
 }
 
 void upstream_give_back(struct server_conn *conn)
 {
-    struct upstream_server *local = server_local(conn->worker, conn->server);
+    struct upstream_server *local = server_local(worker_of(conn), conn->server);
     int64_t idle_ms = 0;
     if (!local->gone)
-        idle_ms = upstream_backend(conn->worker, conn->server)->config->opt.timeout_idle_ms;
+        idle_ms = upstream_backend(worker_of(conn), conn->server)->config->opt.timeout_idle_ms;
     if (idle_ms == 0 || conn->introduced || !secured_as_now(conn) ||
-        local->idle_count >= IDLE_PER_SERVER || conn->worker->stopping ||
+        local->idle_count >= IDLE_PER_SERVER || worker_of(conn)->stopping ||
         !server_alive(conn->server)) {
         upstream_close(conn);
         return;
     }
     conn->reused = true;
-    conn->idle_since_ms = conn->worker->loop.now_ms;
+    conn->idle_since_ms = worker_of(conn)->loop.now_ms;
     conn_set_owner(&conn->conn, &idle_owner);
     if (conn->conn.paused)
         conn_resume(&conn->conn);
@@ -336,7 +341,7 @@ void upstream_give_back(struct server_conn *conn)
     count_server(conn, COUNTER_SERVER_CONNS_USED, -1);
     count_server(conn, COUNTER_SERVER_CONNS_IDLE, 1);
     if (!timer_running(&local->reaper))
-        loop_timer_start(&conn->worker->loop, &local->reaper, idle_ms);
+        loop_timer_start(&worker_of(conn)->loop, &local->reaper, idle_ms);
 }
 
 void upstream_close_idle(struct worker *worker, struct server *server)
@@ -356,14 +361,14 @@ void upstream_close_idle(struct worker *worker, struct server *server)
 /* The connection, which has begun, speaks TLS if its backend wants that. False: no memory. */
 static bool server_conn_secure(struct server_conn *conn)
 {
-    struct upstream_server *local = server_local(conn->worker, conn->server);
-    const struct backend *view = upstream_backend(conn->worker, conn->server);
+    struct upstream_server *local = server_local(worker_of(conn), conn->server);
+    const struct backend *view = upstream_backend(worker_of(conn), conn->server);
     char text[ADDR_TEXT_MAX];
     if (!view->tls)
         return true;
     const struct config_server *config = backend_server_config(view, conn->server);
     const char *name = config_tls_name(view->config, config, &local->addr, text);
-    struct tls *tls = tls_connect(view->tls, name, &conn->server->sessions[conn->worker->index]);
+    struct tls *tls = tls_connect(view->tls, name, &conn->server->sessions[worker_of(conn)->index]);
     if (!tls)
         return false;
     conn_secure(&conn->conn, tls);
@@ -372,9 +377,9 @@ static bool server_conn_secure(struct server_conn *conn)
 
 void upstream_note_failure(struct server_conn *conn)
 {
-    struct upstream_server *local = server_local(conn->worker, conn->server);
+    struct upstream_server *local = server_local(worker_of(conn), conn->server);
     const struct tls *tls = conn->conn.tls;
-    int64_t now = conn->worker->loop.now_ms;
+    int64_t now = worker_of(conn)->loop.now_ms;
     if (!tls || tls->trouble == TLS_TROUBLE_NONE || now < local->quiet_until_ms)
         return;
     local->quiet_until_ms = now + TROUBLE_EVERY_MS;
@@ -400,7 +405,6 @@ static struct server_conn *server_conn_open(struct upstream_server *local,
     }
     list_init(&conn->node);
     conn->server = local->server;
-    conn->worker = worker;
     int fd = net_connect(&local->addr);
     if (fd >= 0 && conn_init(&conn->conn, &worker->loop, worker->shelf, fd, true, owner)) {
         if (!server_conn_secure(conn)) {

@@ -19,7 +19,6 @@ struct server_conn {
         struct grave grave; /* once it is closed */
     };
     struct server *server;
-    struct worker *worker;
     union {
         void *user; /* while lent: the borrower */
         int64_t idle_since_ms;
