@@ -51,12 +51,11 @@ struct rack {
     struct block *free;
     uint64_t count; /* blocks on `free` */
     uint64_t low;   /* the least that `count` was since the last trim */
-    uint64_t lent;
 };
 
 struct shelf {
     struct rack racks[CLASSES];
-    uint64_t mapped; /* blocks ever mapped */
+    struct shelf_stats stats;
 };
 
 static int class_of(size_t size)
@@ -88,10 +87,13 @@ static char *shelf_lend(struct shelf *shelf, int kind)
                     0);
         if (data == MAP_FAILED)
             return NULL;
-        shelf->mapped++;
+        shelf->stats.mapped++;
+        shelf->stats.bytes += class_size[kind];
+        shelf->stats.kept++;
         rack->low = 0;
     }
-    rack->lent++;
+    shelf->stats.kept--;
+    shelf->stats.lent++;
     return data;
 }
 
@@ -99,17 +101,21 @@ static void shelf_give_back(struct shelf *shelf, char *data, int kind)
 {
     struct rack *rack = &shelf->racks[kind];
     struct block *block = (struct block *)(void *)data;
-    assert(rack->lent > 0);
-    rack->lent--;
+    assert(shelf->stats.lent > 0);
+    shelf->stats.lent--;
+    shelf->stats.kept++;
     block->next = rack->free;
     rack->free = block;
     rack->count++;
     POISON(block, class_size[kind]);
 }
 
-/* Unmaps the `count` coldest blocks. */
-static void rack_unmap(struct rack *rack, int kind, uint64_t count)
+/* Unmaps the `count` coldest blocks of a class. */
+static void shelf_unmap(struct shelf *shelf, int kind, uint64_t count)
 {
+    struct rack *rack = &shelf->racks[kind];
+    shelf->stats.kept -= count;
+    shelf->stats.bytes -= count * class_size[kind];
     struct block *kept = NULL;
     uint64_t keep = rack->count - count;
     for (; keep > 0; keep--) {
@@ -140,10 +146,9 @@ void shelf_free(struct shelf *shelf)
 {
     if (!shelf)
         return;
-    for (int kind = 0; kind < CLASSES; kind++) {
-        assert(shelf->racks[kind].lent == 0);
-        rack_unmap(&shelf->racks[kind], kind, shelf->racks[kind].count);
-    }
+    assert(shelf->stats.lent == 0);
+    for (int kind = 0; kind < CLASSES; kind++)
+        shelf_unmap(shelf, kind, shelf->racks[kind].count);
     free(shelf);
 }
 
@@ -153,20 +158,14 @@ void shelf_trim(struct shelf *shelf)
         struct rack *rack = &shelf->racks[kind];
         uint64_t excess = (rack->low + 1) / 2;
         if (excess > 0)
-            rack_unmap(rack, kind, excess);
+            shelf_unmap(shelf, kind, excess);
         rack->low = rack->count;
     }
 }
 
 void shelf_stats(const struct shelf *shelf, struct shelf_stats *out)
 {
-    *out = (struct shelf_stats){.mapped = shelf->mapped};
-    for (int kind = 0; kind < CLASSES; kind++) {
-        const struct rack *rack = &shelf->racks[kind];
-        out->lent += rack->lent;
-        out->kept += rack->count;
-        out->bytes += (rack->lent + rack->count) * class_size[kind];
-    }
+    *out = shelf->stats;
 }
 
 /* Puts the unread bytes at the front of a block of this class; false: no memory. */

@@ -21,6 +21,8 @@
  */
 #include "base/conn_inside.h"
 
+#include "base/sys.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
@@ -32,6 +34,7 @@
 enum {
     PARTS_MAX = 4,       /* of one conn_write */
     ROOM_MIN = 4 * 1024, /* into less room no read is worth it, if a larger block is allowed */
+    JOIN_MAX = 2 * 1024, /* up to here copying costs less than a call that gathers */
 };
 
 /* The conn_tell_* functions are the last to act on what was known before them. */
@@ -120,7 +123,7 @@ static bool conn_receive(struct conn *conn)
         conn_tell_failed(conn, ENOMEM);
         return false;
     }
-    ssize_t got = recv(conn->io.fd, conn->in.data + conn->in.end, want, 0);
+    ssize_t got = sys_recv(conn->io.fd, conn->in.data + conn->in.end, want, 0);
     if (got <= 0) {
         int error = errno;
         if (buf_len(&conn->in) == 0)
@@ -174,7 +177,7 @@ ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count)
     ssize_t sent;
     do { // After EINTR no edge would follow.
         if (count == 1) {
-            sent = send(conn->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+            sent = sys_send(conn->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
         } else {
             struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
             sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
@@ -317,6 +320,15 @@ bool conn_preface(struct conn *conn, struct span bytes)
     return buf_append(conn->shelf, conn->tls ? &conn->tls->wire : &conn->out, bytes);
 }
 
+/* Are these few bytes that would leave together with others? */
+static bool conn_joins(const struct conn *conn, const struct span *parts, size_t n)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += parts[i].len;
+    return total <= JOIN_MAX && (n > 1 || (n == 1 && buf_len(&conn->out) > 0));
+}
+
 enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
 {
     assert(n <= PARTS_MAX);
@@ -324,6 +336,11 @@ enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
         return conn_write_failed(conn, conn->error ? conn->error : EPIPE);
     if (conn->tls)
         return conn_write_sealed(conn, parts, n);
+    if (conn_joins(conn, parts, n)) {
+        if (!conn_keep_rest(conn, parts, n, 0))
+            return conn_write_failed(conn, ENOMEM);
+        n = 0;
+    }
     struct iovec iov[PARTS_MAX + 1];
     size_t count = 0, total = buf_len(&conn->out);
     if (total > 0)
@@ -338,10 +355,14 @@ enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
     ssize_t sent = conn->blocked || conn->connecting ? 0 : conn_send(conn, iov, count);
     if (sent < 0)
         return conn_write_failed(conn, errno);
+    conn->blocked = (size_t)sent < total;
+    if (!conn->blocked) {
+        buf_clear(conn->shelf, &conn->out);
+        return IO_DONE;
+    }
     if (!conn_keep_rest(conn, parts, n, (size_t)sent))
         return conn_write_failed(conn, ENOMEM);
-    conn->blocked = (size_t)sent < total;
-    return conn->blocked ? IO_WANT_WRITE : IO_DONE;
+    return IO_WANT_WRITE;
 }
 
 enum io_result conn_flush(struct conn *conn)

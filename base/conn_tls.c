@@ -19,6 +19,8 @@
  */
 #include "base/conn_inside.h"
 
+#include "base/sys.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -152,7 +154,7 @@ static enum raw_result receive_raw(struct conn *conn, size_t want)
         conn_tell_failed(conn, ENOMEM);
         return RAW_DEAD;
     }
-    ssize_t got = recv(conn->io.fd, raw->data + raw->end, want, 0);
+    ssize_t got = sys_recv(conn->io.fd, raw->data + raw->end, want, 0);
     if (got <= 0) {
         int error = errno;
         if (buf_len(raw) == 0)

@@ -59,8 +59,7 @@ struct loop {
     int epfd;
     bool stopping;
     uint64_t turns;
-    uint64_t busy_us; /* time not spent waiting */
-    void *owner;      /* e.g. the worker; also what letters are delivered to */
+    void *owner; /* e.g. the worker; also what letters are delivered to */
 };
 
 bool loop_init(struct loop *loop, void *owner); /* false: errno */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *argument)
 {
@@ -27,4 +28,13 @@ bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *), voi
         return false;
     }
     return true;
+}
+
+uint64_t thread_cpu_us(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (pthread_getcpuclockid(thread, &clock) != 0 || clock_gettime(clock, &used) < 0)
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
 }

@@ -149,6 +149,8 @@ void timer_stop(struct timer_wheel *wheel, struct timer *timer)
 
 void timer_wheel_run(struct timer_wheel *wheel, int64_t now_ms)
 {
+    if (now_ms <= wheel->now_ms && list_empty(&wheel->due))
+        return; /* turns of a busy loop are shorter than our unit */
     struct list firing;
     list_init(&firing);
     list_append_all(&firing, &wheel->due);

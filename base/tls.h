@@ -15,6 +15,9 @@
 
 #include <time.h>
 
+/* Before anything else of TLS, if at all: threads keep a few blocks for records. See tls_memory.c. */
+void tls_keep_blocks(void);
+
 /* ---- contexts ---- */
 
 struct tls_context;

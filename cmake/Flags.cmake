@@ -14,6 +14,7 @@ target_compile_options(limpet_flags INTERFACE
 if(LIMPET_SANITIZE)
   set(sanitize -fsanitize=${LIMPET_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_compile_options(${sanitize} -g -O1)
+  target_compile_definitions(limpet_flags INTERFACE LIMPET_SANITIZED)
   add_link_options(${sanitize})
   if(LIMPET_FUZZ) # libraries, too, count their coverage
     add_compile_options(-fsanitize=fuzzer-no-link)

@@ -317,6 +317,8 @@ static void control_sweep(struct timer *timer)
     }
     if (limits)
         shelf_trim(control->shelf);
+    for (unsigned i = 0; i < control->serving->worker_count; i++)
+        worker_note_busy(&control->serving->workers[i]);
     stats_tick(control->serving);
     if (control->web)
         web_tick(control->web);

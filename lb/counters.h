@@ -32,6 +32,12 @@ struct counter_block {
     struct histogram_block histograms[HISTOGRAMS];
 };
 
+/* What to add to one of them. */
+struct counted {
+    enum counter id;
+    int64_t n;
+};
+
 static inline void counter_add(struct counter_block *block, enum counter id, int64_t n)
 {
     int64_t old = atomic_load_explicit(&block->value[id], memory_order_relaxed);

@@ -31,8 +31,8 @@ struct exchange *exchange_new(struct flow *flow)
     x->sent_before = flow->client.sent + buf_len(&flow->client.out);
     x->id = rng_next(&worker->rng);
     flow->exchange = x;
-    flow_count(flow, COUNTER_EXCHANGES, 1);
-    flow_count(flow, COUNTER_EXCHANGES_NOW, 1);
+    static const struct counted one_more[] = {{COUNTER_EXCHANGES, 1}, {COUNTER_EXCHANGES_NOW, 1}};
+    flow_count_all(flow, one_more, array_len(one_more));
     return x;
 }
 
@@ -247,12 +247,14 @@ static void count_times(struct exchange *x)
                       x->connect_us - x->queued_us);
     enum histogram answer = x->held_poll ? HISTOGRAM_POLL : HISTOGRAM_FIRST_BYTE;
     histogram_add(&histograms[answer], answer, x->response_us - x->connect_us);
-    flow_count(flow, COUNTER_TIMED, 1);
-    flow_count(flow, COUNTER_QUEUE_US, x->queued_us - x->head_us);
-    flow_count(flow, COUNTER_CONNECT_US, x->connect_us - x->queued_us);
-    flow_count(flow, COUNTER_RESPONSE_US, x->response_us - x->connect_us);
-    if (x->status != 101)
-        flow_count(flow, COUNTER_TOTAL_US, flow->worker->loop.now_us - x->began_us);
+    struct counted counted[] = {
+        {COUNTER_TIMED, 1},
+        {COUNTER_QUEUE_US, x->queued_us - x->head_us},
+        {COUNTER_CONNECT_US, x->connect_us - x->queued_us},
+        {COUNTER_RESPONSE_US, x->response_us - x->connect_us},
+        {COUNTER_TOTAL_US, x->status != 101 ? flow->worker->loop.now_us - x->began_us : 0},
+    };
+    flow_count_all(flow, counted, array_len(counted));
 }
 
 /* A session's step from polling to WebSocket: tried, and done or not. */
@@ -327,9 +329,12 @@ void exchange_record(struct exchange *x, enum end_reason reason)
 {
     struct flow *flow = x->flow;
     uint64_t bytes = conn_sent_since(&flow->client, x->sent_before);
-    flow_count(flow, COUNTER_BYTES_IN, (int64_t)(x->head_bytes + x->request_received));
-    flow_count(flow, COUNTER_BYTES_OUT, (int64_t)bytes);
-    flow_count(flow, response_counter(x->status), 1);
+    struct counted counted[] = {
+        {COUNTER_BYTES_IN, (int64_t)(x->head_bytes + x->request_received)},
+        {COUNTER_BYTES_OUT, (int64_t)bytes},
+        {response_counter(x->status), 1},
+    };
+    flow_count_all(flow, counted, array_len(counted));
     count_reason(flow, reason);
     if (reason == END_DEAD_OWNER && x->held_poll)
         flow_count_move(flow, MOVE_DOWN);

@@ -239,6 +239,7 @@ void flow_deadline(struct flow *flow, int64_t ms, enum end_reason reason);
 void flow_kick_poll(struct flow *flow, enum move_reason why);
 /* Counts for the frontend, and the backend and server if known. */
 void flow_count(struct flow *flow, enum counter id, int64_t n);
+void flow_count_all(struct flow *flow, const struct counted *counted, size_t n);
 void flow_count_move(struct flow *flow, enum move_reason why);
 
 /* ---- flow_proxy.c ---- */

@@ -109,18 +109,29 @@ void flow_enter(struct flow *flow, enum flow_state state)
         flow_deadline(flow, state_deadline(flow), state_table[state].overdue);
 }
 
-void flow_count(struct flow *flow, enum counter id, int64_t n)
+static void add_all(struct counter_block *block, const struct counted *counted, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        counter_add(block, counted[i].id, counted[i].n);
+}
+
+void flow_count_all(struct flow *flow, const struct counted *counted, size_t n)
 {
     struct worker *worker = flow->worker;
     struct exchange *x = flow->exchange;
     struct tunnel *tunnel = flow->tunnel;
     struct backend *backend = x ? x->backend : tunnel ? tunnel_backend(tunnel) : NULL;
     struct server *server = x ? x->server : tunnel ? tunnel->server : NULL;
-    counter_add(worker_stats(worker, flow->listener->frontend->stat_id), id, n);
+    add_all(worker_stats(worker, flow->listener->frontend->stat_id), counted, n);
     if (backend)
-        counter_add(worker_stats(worker, backend->stat_id), id, n);
+        add_all(worker_stats(worker, backend->stat_id), counted, n);
     if (server)
-        counter_add(worker_stats(worker, server->stat_id), id, n);
+        add_all(worker_stats(worker, server->stat_id), counted, n);
+}
+
+void flow_count(struct flow *flow, enum counter id, int64_t n)
+{
+    flow_count_all(flow, &(struct counted){id, n}, 1);
 }
 
 void peer_to_addr(const union peer *peer, struct addr *out)

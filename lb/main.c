@@ -2,6 +2,7 @@
 /* The program: which command was asked for, and the balancer itself. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/tls.h"
 #include "lb/cli_config.h"
 #include "lb/cli_ctl.h"
 #include "lb/cli_top.h"
@@ -54,6 +55,7 @@ static int run(int argc, char **argv)
         else
             return usage_error("unknown argument ", argv[i]);
     }
+    tls_keep_blocks();
     struct problems problems;
     struct config *config = config_load_file(file, &problems);
     int code = 1;
@@ -121,8 +123,6 @@ int main(int argc, char **argv)
         return cli_ctl(argc - 1, argv + 1);
     if (strcmp(command, "top") == 0)
         return cli_top(argc - 1, argv + 1);
-    if (strcmp(command, "top") == 0)
-        return usage_error("'top' is not part of this version; use 'limpet ctl show stat'", "");
     if (command[0] != '-')
         return usage_error("unknown command ", command);
     // No command, only options: `run` or, in the old spelling, `check`.

@@ -44,16 +44,10 @@ static void note_engineio(struct exchange *x, const struct eio_request *eio)
 
 static void classify(struct exchange *x)
 {
-    enum { PATHS_MAX = 16 };
     struct worker *worker = x->flow->worker;
-    const struct backend_options *options = &x->backend->config->opt;
     const char *base = exchange_text(x).ptr;
-    struct span paths[PATHS_MAX];
-    size_t n = options->sid_paths_count < PATHS_MAX ? options->sid_paths_count : PATHS_MAX;
-    for (size_t i = 0; i < n; i++)
-        paths[i] = span_str(options->sid_paths[i]);
-    eio_classify(slice_of(base, worker->head.path), slice_of(base, worker->head.query), paths, n,
-                 &worker->eio);
+    eio_classify(slice_of(base, worker->head.path), slice_of(base, worker->head.query),
+                 x->backend->sid_paths, x->backend->sid_path_count, &worker->eio);
 }
 
 bool request_parse_again(struct exchange *x)

@@ -252,6 +252,10 @@ static struct backend *view_new(struct backend_home *home, const struct config_b
     backend->servers = mem_must_alloc((room + 1) * sizeof(struct server *));
     backend->sids = home->sids;
     backend->cookies = learns_cookies(config) ? home->cookies : NULL;
+    backend->sid_path_count = config->opt.sid_paths_count;
+    backend->sid_paths = mem_must_alloc((backend->sid_path_count + 1) * sizeof(struct span));
+    for (size_t i = 0; i < backend->sid_path_count; i++)
+        backend->sid_paths[i] = span_str(config->opt.sid_paths[i]);
     return backend;
 }
 
@@ -349,6 +353,7 @@ void backend_free(struct backend *backend)
         server_unref(backend->servers[i]);
     home_unref(backend->home);
     free(backend->servers);
+    free(backend->sid_paths);
     free(body_of(backend));
 }
 

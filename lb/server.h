@@ -120,6 +120,8 @@ struct backend {
     struct sidmap *sids;     /* home's */
     struct sidmap *cookies;  /* with cookie mode learn, else NULL */
     struct tls_context *tls; /* the snapshot's; NULL: its servers are spoken to without */
+    struct span *sid_paths;  /* config's: below them are Engine.IO requests */
+    size_t sid_path_count;
 };
 
 /* May it be given any request (of a session that it owns)? Up or unchecked, and not in maint. */

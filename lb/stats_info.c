@@ -97,7 +97,7 @@ static const struct info_key info_keys[] = {
     {"CompressBpsRateLim", ZERO, "CLP:u32", "always 0"},
     {"Tasks", NUMBER(tasks), "MGP:u32", "threads and client connections"},
     {"Run_queue", ZERO, "MGP:u32", "always 0"},
-    {"Idle_pct", NUMBER(idle_pct), "MaP:u32", "share of the last second in which workers waited"},
+    {"Idle_pct", NUMBER(idle_pct), "MaP:u32", "share of the last second in which workers used no CPU"},
     {"node", TEXT(node), "COS:str", "name of the host"},
     {"Stopping", NUMBER(stopping), "MGP:u32", "1 during a graceful stop"},
     {"Jobs", NUMBER(jobs), "MGP:u32", "listening sockets and client connections"},

@@ -41,7 +41,6 @@ static void worker_publish(struct worker *worker)
     atomic_store_explicit(&worker->buffers_mapped, shelf.mapped, memory_order_relaxed);
     atomic_store_explicit(&worker->buffer_bytes, shelf.bytes, memory_order_relaxed);
     atomic_store_explicit(&worker->pool_grown, grown, memory_order_relaxed);
-    atomic_store_explicit(&worker->busy_us, worker->loop.busy_us, memory_order_relaxed);
 }
 
 /* Gives back what a burst left behind. */
@@ -187,6 +186,13 @@ bool worker_start(struct worker *worker)
     snprintf(name, sizeof(name), "limpet-w%u", worker->index);
     worker->started = thread_start(&worker->thread, name, worker_main, worker);
     return worker->started;
+}
+
+void worker_note_busy(struct worker *worker)
+{
+    if (worker->started)
+        atomic_store_explicit(&worker->busy_us, thread_cpu_us(worker->thread),
+                              memory_order_relaxed);
 }
 
 void worker_join(struct worker *worker)

@@ -79,7 +79,8 @@ struct worker {
     bool started; /* thread runs, or is to be joined */
 
     /* Written by the worker at the end of each turn, read by control (show info, graceful stop). */
-    _Atomic uint64_t buffers_lent, buffers_kept, buffers_mapped, buffer_bytes, pool_grown, busy_us;
+    _Atomic uint64_t buffers_lent, buffers_kept, buffers_mapped, buffer_bytes, pool_grown;
+    _Atomic uint64_t busy_us;                          /* CPU time so far, noted by control */
     _Atomic int64_t flows_now, tunnels_now, polls_now; /* kept by flow */
     _Atomic bool stop_begun; /* its listeners are closed: flows_now only falls from here on */
 };
@@ -148,7 +149,8 @@ enum { LISTEN_BACKLOG = 4096 };
 bool worker_init(struct worker *worker, struct serving *serving, unsigned index); /* false: errno */
 /* fd is a bound, listening socket of this worker; it stays open until listener_close. False: errno. */
 bool worker_listen(struct worker *worker, struct frontend *frontend, unsigned binding, int fd);
-bool worker_start(struct worker *worker); /* its thread */
+bool worker_start(struct worker *worker);     /* its thread */
+void worker_note_busy(struct worker *worker); /* by control, now and then */
 void worker_join(struct worker *worker);
 void worker_fini(struct worker *worker);
 

@@ -12,64 +12,93 @@
  */
 #include "proto/engineio.h"
 
-/* The raw values of the keys that matter; ptr is NULL for those that are not there. */
-struct query {
-    struct span transport, sid, eio, j; /* Engine.IO */
-    struct span jsonp, i;               /* Socket.IO 0.9 */
+#include "proto/scan.h"
+
+#include <string.h>
+
+/* A value as it stands in the query; ptr is NULL when its key is not there. */
+struct raw {
+    struct span text;
+    bool encoded; /* has a '%' or '+' */
 };
 
-enum { KEY_MAX = 9 }; /* "transport" */
+/* The keys that matter; a query is one value of each. */
+enum key {
+    KEY_SID,
+    KEY_TRANSPORT,
+    KEY_EIO,
+    KEY_J,     /* JSONP */
+    KEY_JSONP, /* Socket.IO 0.9's */
+    KEY_I,
+    KEYS,
+    KEY_MAX = 9, /* bytes: "transport" */
+};
+static const struct span key_names[KEYS] = {
+    {"sid", 3}, {"transport", 9}, {"EIO", 3}, {"j", 1}, {"jsonp", 5}, {"i", 1},
+};
 
 /* Where the value of that key goes, or NULL. */
-static struct span *query_slot(struct query *query, struct span key)
+static struct raw *query_slot(struct raw query[static KEYS], struct span name)
 {
-    const struct {
-        struct span name;
-        struct span *slot;
-    } slots[] = {
-        {SPAN("sid"), &query->sid},     {SPAN("transport"), &query->transport},
-        {SPAN("EIO"), &query->eio},     {SPAN("j"), &query->j},
-        {SPAN("jsonp"), &query->jsonp}, {SPAN("i"), &query->i},
-    };
-    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
-        if (span_eq(key, slots[i].name))
-            return slots[i].slot;
+    for (enum key key = 0; key < KEYS; key++) {
+        if (name.len == key_names[key].len && memcmp(name.ptr, key_names[key].ptr, name.len) == 0)
+            return &query[key];
     }
     return NULL;
 }
 
-/* `text` itself when nothing in it is encoded, else decoded into `room`; false: it does not fit. */
-static bool decode(struct span text, char *room, size_t size, struct span *out)
+/* `raw` as it is when nothing in it is encoded, else decoded into `room`; false: it does not fit. */
+static bool decode(struct raw raw, char *room, size_t size, struct span *out)
 {
-    *out = text;
-    if (span_index(text, '%') == SIZE_MAX && span_index(text, '+') == SIZE_MAX)
-        return text.len <= size;
+    *out = raw.text;
+    if (!raw.encoded)
+        return raw.text.len <= size;
     size_t len;
-    if (!span_percent_decode(text, true, room, size, &len))
+    if (!span_percent_decode(raw.text, true, room, size, &len))
         return false;
     *out = span_of(room, len);
     return true;
 }
 
-static void query_read(struct query *query, struct span text)
+/* Up to the next '&' or `stop`, or the end. */
+static struct raw piece(const char *p, const char *end, char stop)
 {
-    while (text.ptr != NULL) {
-        char room[KEY_MAX];
-        struct span pair = span_cut(&text, '&'), key;
-        size_t equals = span_index(pair, '=');
-        if (pair.len == 0 || !decode(span_upto(pair, equals), room, sizeof(room), &key))
+    struct raw raw = {{p, 0}, false};
+    for (; p < end; p++) {
+        if (!scan_is(*p, SCAN_QUERY))
             continue;
-        struct span *slot = query_slot(query, key);
+        if (*p == '&' || *p == stop)
+            break;
+        raw.encoded |= *p != '=';
+    }
+    raw.text.len = (size_t)(p - raw.text.ptr);
+    return raw;
+}
+
+static void query_read(struct raw query[static KEYS], struct span text)
+{
+    const char *p = text.ptr, *end = p + text.len;
+    while (p < end) {
+        char room[KEY_MAX];
+        struct span name;
+        struct raw key = piece(p, end, '=');
+        p += key.text.len;
+        struct raw value = piece(p < end && *p == '=' ? p + 1 : p, end, '&');
+        p = value.text.ptr + value.text.len;
+        if (p < end)
+            p++;
+        struct raw *slot = decode(key, room, sizeof(room), &name) ? query_slot(query, name) : NULL;
         if (slot != NULL)
-            *slot = equals == SIZE_MAX ? span_of(pair.ptr, 0) : span_from(pair, equals + 1);
+            *slot = value;
     }
 }
 
-static bool value_is(struct span raw, struct span wanted)
+static bool value_is(struct raw raw, struct span wanted)
 {
     char room[16];
     struct span value;
-    return raw.ptr != NULL && decode(raw, room, sizeof(room), &value) && span_eq(value, wanted);
+    return raw.text.ptr != NULL && decode(raw, room, sizeof(room), &value) &&
+           span_eq(value, wanted);
 }
 
 /* As the servers do: decoded, what is not a digit is taken off. */
@@ -89,27 +118,31 @@ static uint32_t digits_of(struct span raw)
     return n;
 }
 
-static void take_sid(struct eio_request *out, struct span raw)
+static void take_sid(struct eio_request *out, struct raw raw)
 {
-    size_t len = 0;
-    if (raw.len == 0) {
+    struct span sid;
+    if (raw.text.len == 0) {
         out->kind = EIO_HANDSHAKE;
         return;
     }
     out->kind = EIO_SESSION;
-    out->sid_too_long = !span_percent_decode(raw, true, out->sid, EIO_SID_MAX, &len);
-    out->sid_len = out->sid_too_long ? 0 : (uint16_t)len;
+    out->sid_too_long = !decode(raw, out->sid, EIO_SID_MAX, &sid);
+    if (out->sid_too_long)
+        return;
+    if (sid.ptr != out->sid)
+        memcpy(out->sid, sid.ptr, sid.len);
+    out->sid_len = (uint16_t)sid.len;
 }
 
-static void classify_query(const struct query *query, struct eio_request *out)
+static void classify_query(const struct raw query[static KEYS], struct eio_request *out)
 {
-    out->protocol = value_is(query->eio, SPAN("4")) ? 4 : 3;
-    out->transport = value_is(query->transport, SPAN("polling"))     ? EIO_POLLING
-                     : value_is(query->transport, SPAN("websocket")) ? EIO_WEBSOCKET
-                                                                     : EIO_OTHER;
-    out->jsonp = query->j.ptr != NULL && out->transport == EIO_POLLING;
-    out->jsonp_index = out->jsonp ? digits_of(query->j) : 0;
-    take_sid(out, query->sid);
+    out->protocol = value_is(query[KEY_EIO], SPAN("4")) ? 4 : 3;
+    out->transport = value_is(query[KEY_TRANSPORT], SPAN("polling"))     ? EIO_POLLING
+                     : value_is(query[KEY_TRANSPORT], SPAN("websocket")) ? EIO_WEBSOCKET
+                                                                         : EIO_OTHER;
+    out->jsonp = query[KEY_J].text.ptr != NULL && out->transport == EIO_POLLING;
+    out->jsonp_index = out->jsonp ? digits_of(query[KEY_J].text) : 0;
+    take_sid(out, query[KEY_SID]);
 }
 
 static enum eio_transport legacy_transport(struct span name)
@@ -123,15 +156,16 @@ static enum eio_transport legacy_transport(struct span name)
 }
 
 /* "1", "1/" open a session; "1/TRANSPORT/SID", "1/TRANSPORT/SID/" belong to one. */
-static void classify_legacy(struct span rest, const struct query *query, struct eio_request *out)
+static void classify_legacy(struct span rest, const struct raw query[static KEYS],
+                            struct eio_request *out)
 {
     if (!span_eq(span_cut(&rest, '/'), SPAN("1")))
         return;
     if (rest.len == 0) {
         out->kind = EIO_HANDSHAKE;
         out->transport = EIO_POLLING;
-        out->jsonp = query->jsonp.ptr != NULL;
-        out->jsonp_index = digits_of(query->jsonp);
+        out->jsonp = query[KEY_JSONP].text.ptr != NULL;
+        out->jsonp_index = digits_of(query[KEY_JSONP].text);
         return;
     }
     struct span transport = span_cut(&rest, '/');
@@ -140,14 +174,14 @@ static void classify_legacy(struct span rest, const struct query *query, struct 
         return;
     out->transport = legacy_transport(transport);
     out->jsonp = span_eq(transport, SPAN("jsonp-polling"));
-    out->jsonp_index = out->jsonp ? digits_of(query->i) : 0;
-    take_sid(out, sid);
+    out->jsonp_index = out->jsonp ? digits_of(query[KEY_I].text) : 0;
+    take_sid(out, (struct raw){sid, .encoded = true});
 }
 
 void eio_classify(struct span path, struct span query, const struct span *paths, size_t npaths,
                   struct eio_request *out)
 {
-    struct query keys = {0};
+    struct raw values[KEYS] = {0};
     out->kind = EIO_NONE;
     out->transport = EIO_OTHER;
     out->protocol = 0;
@@ -161,11 +195,11 @@ void eio_classify(struct span path, struct span query, const struct span *paths,
         struct span rest = span_from(path, paths[i].len);
         if (!span_ends(paths[i], SPAN("/")) && span_starts(rest, SPAN("/")))
             rest = span_from(rest, 1);
-        query_read(&keys, query);
-        if (keys.transport.ptr != NULL)
-            classify_query(&keys, out);
+        query_read(values, query);
+        if (values[KEY_TRANSPORT].text.ptr != NULL)
+            classify_query(values, out);
         else
-            classify_legacy(rest, &keys, out);
+            classify_legacy(rest, values, out);
         return;
     }
 }

@@ -59,6 +59,7 @@ static void add_field(struct parse *parse, const struct scan_line *line)
         .id = (uint16_t)id,
         .hop_by_hop = (hop_by_hop_ids & HEADER_BIT(id)) != 0,
         .underscore = line->underscore,
+        .plain = line->plain,
     };
     if (head->first[id] == 0)
         head->first[id] = head->nfields;
@@ -81,8 +82,10 @@ static bool parse_fields(struct parse *parse)
         add_field(parse, &line);
     }
     parse->at += 2;
-    return parse->at == parse->bytes.len ||
-           refuse(parse, 400, "empty line inside the head", parse->at);
+    assert(parse->at <= parse->bytes.len);
+    parse->bytes.len = parse->at;
+    parse->head->bytes = (uint32_t)parse->at;
+    return true;
 }
 
 /* ---- llhttp's opinion ---- */
@@ -243,9 +246,14 @@ static bool start_line_too_long(const struct parse *parse, size_t before, size_t
            memchr(parse->bytes.ptr + parse->begin, '\n', max) == NULL;
 }
 
-/* Looks for the end of the head and cuts parse->bytes there. What can be refused early is. */
+/* Is the head there as far as its end? What can be refused before that is. */
 static enum head_result find_end(struct parse *parse, size_t *seen, size_t start_line_max)
 {
+    parse->at = parse->begin;
+    /* The usual head comes alone and whole. Its end need not be searched: the parser stops there. */
+    if (scan_ends_empty(parse->bytes) && parse->bytes.len <= parse->limits->header_bytes &&
+        parse->bytes.len - parse->begin <= start_line_max)
+        return HEAD_OK;
     size_t before = *seen > parse->begin ? *seen : parse->begin;
     *seen = before;
     size_t end = scan_head_end(parse->bytes, seen);
@@ -261,8 +269,6 @@ static enum head_result find_end(struct parse *parse, size_t *seen, size_t start
     if (end == 0)
         return HEAD_MORE;
     parse->bytes.len = end;
-    parse->at = parse->begin;
-    parse->head->bytes = (uint32_t)end;
     return HEAD_OK;
 }
 

@@ -79,6 +79,7 @@ struct field {
     uint16_t id;              /* enum header_id */
     bool hop_by_hop; /* Connection itself, what Connection names, and the rest of RFC 9110 §7.6.1 */
     bool underscore; /* '_' in the name: not forwarded to servers, which may take it for '-' */
+    bool plain;      /* its line is "name: value" CRLF, byte for byte what is written for it */
 };
 
 /* How the body ends (RFC 9112 §6.3). */

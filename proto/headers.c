@@ -3,7 +3,7 @@
  * Heads, written anew.
  *
  * One pass over the parsed fields: each is either left out, written as it was parsed ("name:
- * value"), or replaced. What limpet itself says (Host, framing, connection options, X-Forwarded-*)
+ * value"; in one copy where its line was exactly that), or replaced. What limpet itself says (Host, framing, connection options, X-Forwarded-*)
  * is written from decisions, never copied from a field line, and fields of those names are left out
  * by id. So there is exactly one of each, in one form.
  *
@@ -68,6 +68,11 @@ static void put_field(struct writer *w, const char *base, const struct field *fi
     size_t len = (size_t)field->name.len + field->value.len + 4;
     if (!has_room(w, len))
         return;
+    if (field->plain) {
+        memcpy(w->at, base + field->name.at, len);
+        w->at += len;
+        return;
+    }
     char *at = w->at;
     memcpy(at, base + field->name.at, field->name.len);
     at += field->name.len;

@@ -4,13 +4,15 @@
  *
  * Every byte of a head is looked at once, by one table: a field's name runs while bytes are token
  * characters, its value while they are field-value characters, and what stops them must be ':' and
- * CRLF. Values, the longest part of most heads, are read eight bytes at a time.
+ * CRLF. Whatever is long is read eight bytes at a time as far as its usual bytes go.
  *
  * No loop here needs a bound of its own: a head ends with LF, which is in none of the classes, so
  * every run stops at the latest there. Only scan_head_end and scan_bare_cr see bytes that may not
  * end with LF; they use lengths.
  */
 #include "proto/scan.h"
+
+#include "base/word.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -20,10 +22,10 @@
 const uint8_t scan_classes[256] = {
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-    0x02, 0x0f, 0x06, 0x03, 0x0f, 0x0f, 0x0f, 0x0f, 0x0e, 0x0e, 0x0f, 0x0f, 0x06, 0x0f, 0x0f, 0x06,
-    0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x06, 0x0e, 0x06, 0x0e, 0x06, 0x06,
+    0x02, 0x0f, 0x06, 0x03, 0x0f, 0x4f, 0x4f, 0x0f, 0x0e, 0x0e, 0x0f, 0x4f, 0x06, 0x0f, 0x0f, 0x06,
+    0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x06, 0x0e, 0x06, 0x4e, 0x06, 0x06,
     0x06, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f,
-    0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x06, 0x06, 0x06, 0x07, 0x0f,
+    0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x06, 0x06, 0x06, 0x07, 0x2f,
     0x07, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f,
     0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x06, 0x07, 0x06, 0x0f, 0x00,
     0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
@@ -90,47 +92,16 @@ static const char *value_fault(const char *p)
     return "control character in a field value";
 }
 
-/*
- * Values and targets are read eight bytes at a time. below() sets the top bit of every byte that is
- * less than `low` (at most 0x80), equal() of every one that is `c`. A borrow can make either say
- * too much, but only of bytes behind the first that it says it of: so that one's place is right,
- * and it is all that is asked for.
- */
-static const uint64_t ones = UINT64_C(0x0101010101010101);
-static const uint64_t tops = UINT64_C(0x8080808080808080);
-
-static inline uint64_t below(uint64_t word, uint8_t low)
-{
-    return (word - ones * low) & ~word & tops;
-}
-
-static inline uint64_t equal(uint64_t word, uint8_t c)
-{
-    return below(word ^ (ones * c), 1);
-}
-
-static inline uint64_t load(const char *p)
-{
-    uint64_t word;
-    memcpy(&word, p, sizeof(word));
-    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
-}
-
-static inline size_t first_of(uint64_t marks)
-{
-    return (size_t)__builtin_ctzll(marks) / 8;
-}
-
 /* The first byte from p on that may not stand in a field value. */
 static const char *value_end(const char *p, const char *end)
 {
-    while (end - p >= 8) {
-        uint64_t word = load(p), odd = below(word, 0x20) | equal(word, 0x7f);
+    while (end - p >= WORD) {
+        uint64_t word = word_load(p), odd = word_below(word, 0x20) | word_equal(word, 0x7f);
         if (odd == 0) {
-            p += 8;
+            p += WORD;
             continue;
         }
-        p += first_of(odd);
+        p += word_first(odd);
         if (*p != '\t')
             return p;
         p++;
@@ -142,33 +113,49 @@ static const char *value_end(const char *p, const char *end)
 
 const char *scan_target_end(const char *p, const char *end)
 {
-    while (end - p >= 8) {
-        uint64_t word = load(p);
-        uint64_t odd = below(word, 0x21) | equal(word, 0x7f) | equal(word, '#') | (word & tops);
+    while (end - p >= WORD) {
+        uint64_t word = word_load(p);
+        uint64_t odd = word_below(word, 0x21) | word_equal(word, 0x7f) | word_equal(word, '#') |
+                       (word & WORD_TOPS);
         if (odd != 0)
-            return p + first_of(odd);
-        p += 8;
+            return p + word_first(odd);
+        p += WORD;
     }
     while (scan_is(*p, SCAN_TARGET))
         p++;
     return p;
 }
 
+/* The first byte from p on that is neither a letter nor '-', of which most names are; or near there. */
+static const char *letters_end(const char *p, const char *end)
+{
+    while (end - p >= WORD) {
+        uint64_t odd = word_no_letter(word_load(p));
+        if (odd != 0)
+            return p + word_first(odd);
+        p += WORD;
+    }
+    return p;
+}
+
 const char *scan_field(struct span head, size_t *at, struct scan_line *line)
 {
     const char *begin = head.ptr + *at;
-    const char *p = begin;
-    while (scan_is(*p, SCAN_TOKEN))
+    const char *p = letters_end(begin, head.ptr + head.len);
+    uint8_t class, classes = 0;
+    while ((class = scan_classes[(unsigned char)*p]) & SCAN_TOKEN) {
+        classes |= class;
         p++;
+    }
     if (*p != ':' || p == begin) {
         *at = (size_t)(p - head.ptr);
         return name_fault(begin, p);
     }
-    line->underscore = memchr(begin, '_', (size_t)(p - begin)) != NULL;
+    line->underscore = (classes & SCAN_UNDERSCORE) != 0;
     line->name_at = (uint32_t)*at;
     line->name_len = (uint32_t)(p - begin);
 
-    p++;
+    const char *space = ++p;
     while (*p == ' ' || *p == '\t')
         p++;
     const char *value = p;
@@ -182,6 +169,7 @@ const char *scan_field(struct span head, size_t *at, struct scan_line *line)
         last--;
     line->value_at = (uint32_t)(value - head.ptr);
     line->value_len = (uint32_t)(last - value);
+    line->plain = *space == ' ' && value == space + 1 && last == p;
     *at = (size_t)(p - head.ptr) + 2;
     return NULL;
 }

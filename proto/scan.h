@@ -11,6 +11,8 @@
 
 #include "base/span.h"
 
+#include <string.h>
+
 /* What a byte may be part of. */
 enum scan_class {
     SCAN_TOKEN = 0x01,    /* tchar, RFC 9110 §5.6.2 */
@@ -18,6 +20,8 @@ enum scan_class {
     SCAN_TARGET = 0x04,   /* request target: visible ASCII without '#' */
     SCAN_REG_NAME = 0x08, /* reg-name of RFC 3986 §3.2.2 with '%' and without ',' */
     SCAN_HEX = 0x10,      /* HEXDIG, either case */
+    SCAN_UNDERSCORE = 0x20,
+    SCAN_QUERY = 0x40, /* what a query is read by: '&', '=', and the encoding's '%' and '+' */
 };
 extern const uint8_t scan_classes[256];
 
@@ -34,12 +38,19 @@ static inline bool scan_is(char c, enum scan_class class)
  */
 size_t scan_head_end(struct span bytes, size_t *seen);
 
+/* Do the bytes end with an empty line? Then some head ends in them, and no scan runs past it. */
+static inline bool scan_ends_empty(struct span bytes)
+{
+    return bytes.len >= 4 && memcmp(bytes.ptr + bytes.len - 4, "\r\n\r\n", 4) == 0;
+}
+
 /* Is there a CR that no LF follows in bytes[from..]? A CR as the last byte is not one yet. */
 bool scan_bare_cr(struct span bytes, size_t from);
 
 struct scan_line {
     uint32_t name_at, name_len, value_at, value_len; /* value trimmed of SP and HTAB */
     bool underscore;                                 /* there is one in the name */
+    bool plain; /* the line is "name: value" CRLF with nothing trimmed */
 };
 
 /*
