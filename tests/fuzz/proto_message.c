@@ -6,7 +6,7 @@
  *
  * Checked: the strict parser accepts what is written out, and reads as many messages with the same
  * methods and targets (or status), upgrades, persistence and bodies; requests that we accept it
- * accepts as they came, too, and reads the same out of those, responses it may refuse.
+ * accepts as they came, too (but for the forms named below), and reads the same out of those.
  */
 #include <assert.h>
 #include <llhttp.h>
@@ -124,7 +124,7 @@ struct limpet {
     struct text out;   /* what is sent on */
     size_t used;       /* bytes of whole messages */
     bool odd;          /* a legal form that llhttp 8.1 misreads (proto/head.c names them) */
-    bool extended;     /* chunks have extensions: it knows fewer forms of those */
+    bool extended;     /* chunks have extensions or trailers: it knows fewer of those */
     struct reading as; /* the whole messages */
 };
 
@@ -157,7 +157,8 @@ static bool read_body(struct limpet *limpet, const struct head *head, struct tex
         struct span data = SPAN_NONE, in = span_from(rest, *used);
         enum chunked_result result = chunked_next(&chunked, in, &n, &data);
         struct span around = span_upto(in, n - data.len); // Data comes last.
-        limpet->extended = limpet->extended || span_index(around, ';') != SIZE_MAX;
+        bool trailers = chunked.trailers > 2;             // More than the last CRLF.
+        limpet->extended = limpet->extended || trailers || span_index(around, ';') != SIZE_MAX;
         *used += n;
         if (result != CHUNKED_DATA)
             return result == CHUNKED_DONE;
