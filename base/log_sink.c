@@ -149,7 +149,8 @@ void sink_write(struct log_sink *sink, struct span lines)
 
 void sink_free(struct log_sink *sink)
 {
-    close(sink->fd);
+    if (sink->fd >= 0)
+        close(sink->fd);
     free(sink->path);
     free(sink);
 }
@@ -226,9 +227,7 @@ struct log_sink *sink_new(const char *target, const char **error)
     else if (!sink_open_file(sink, target))
         *error = strerrordesc_np(errno);
     if (*error) {
-        if (sink->fd >= 0)
-            close(sink->fd);
-        free(sink);
+        sink_free(sink);
         return NULL;
     }
     list_init(&sink->node);

@@ -178,7 +178,7 @@ static void writer_wait(void)
         pthread_cond_wait(&writer.wake, &writer.lock);
     if (writer.stopping || writer.filling.end >= QUEUE_BYTES / 2)
         return;
-    int64_t until_us = clock_mono_us() + GATHER_MS * 1000;
+    int64_t until_us = clock_mono_us() + GATHER_MS * INT64_C(1000);
     struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
     pthread_cond_clockwait(&writer.hurry, &writer.lock, CLOCK_MONOTONIC, &until);
 }

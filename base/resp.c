@@ -152,7 +152,8 @@ static void guard_element_done(struct guard *guard)
 
 static const char *guard_array(struct guard *guard)
 {
-    if (guard->number > RESP_ITEMS_MAX || guard->elements + guard->number > 4 * RESP_ITEMS_MAX)
+    if (guard->number > RESP_ITEMS_MAX ||
+        guard->elements + guard->number > (size_t)4 * RESP_ITEMS_MAX)
         return "an array of too many elements";
     if (guard->number == 0 || guard->negative) {
         guard_element_done(guard);

@@ -82,7 +82,7 @@ static void wheel_unlink(struct timer_wheel *wheel, struct timer *timer)
     bool last = head == timer->node.prev;
     list_remove(&timer->node);
     struct list *first_slot = &wheel->slots[0][0];
-    if (!last || head < first_slot || head >= first_slot + LEVELS * SLOTS)
+    if (!last || head < first_slot || head >= first_slot + (size_t)LEVELS * SLOTS)
         return;
     size_t index = (size_t)(head - first_slot);
     wheel->occupied[index / SLOTS] &= ~((uint64_t)1 << index % SLOTS);

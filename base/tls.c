@@ -277,11 +277,10 @@ static enum tls_result failed(struct tls *tls)
     long verdict = SSL_get_verify_result(inside->ssl);
     tls->trouble = code != 0 ? trouble_of(ERR_GET_REASON(code)) : TLS_TROUBLE_PROTOCOL;
     tls_reason(text, sizeof(text));
+    bool untrusted = tls->trouble == TLS_TROUBLE_CERTIFICATE && verdict != X509_V_OK;
+    char *error = strdup(untrusted ? X509_verify_cert_error_string(verdict) : text);
     free(inside->error);
-    if (tls->trouble == TLS_TROUBLE_CERTIFICATE && verdict != X509_V_OK)
-        inside->error = strdup(X509_verify_cert_error_string(verdict));
-    else
-        inside->error = strdup(text);
+    inside->error = error;
     return TLS_FAILED;
 }
 

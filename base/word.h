@@ -41,7 +41,8 @@ static inline uint64_t word_no_letter(uint64_t word)
     uint64_t lower = (word | WORD_ONES * 0x20) & ~WORD_TOPS;
     uint64_t from_a = lower + WORD_ONES * (0x80 - 'a');
     uint64_t beyond_z = lower + WORD_ONES * (0x7f - 'z');
-    uint64_t no_dash = (lower ^ (WORD_ONES * '-')) + WORD_ONES * 0x7f;
+    // Not of `lower`: CR there is a '-', too.
+    uint64_t no_dash = ((word & ~WORD_TOPS) ^ (WORD_ONES * '-')) + WORD_ONES * 0x7f;
     return (((beyond_z | ~from_a) & no_dash) | word) & WORD_TOPS;
 }
 

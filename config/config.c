@@ -580,7 +580,8 @@ static struct config *load_text(const char *name, struct span text, enum config_
 char *config_read_file(const char *path, size_t *len, struct problems *problems)
 {
     enum { ROOM = LOAD_BYTES_MAX + 4 + 1 }; /* a byte order mark may come on top */
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    bool opened = strcmp(path, "-") != 0;
+    FILE *file = opened ? fopen(path, "re") : stdin;
     char *text = mem_must_alloc(ROOM);
     *len = file ? fread(text, 1, ROOM, file) : 0;
     bool failed = !file || ferror(file);
@@ -589,7 +590,7 @@ char *config_read_file(const char *path, size_t *len, struct problems *problems)
         diag_init(&diag, problems, SPAN_NONE);
         diag_add(&diag, 0, 0, "cannot be read: %s", strerror(errno));
     }
-    if (file && file != stdin)
+    if (file && opened)
         fclose(file);
     if (!failed)
         return text;

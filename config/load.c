@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,6 +364,7 @@ static struct node *read_map(struct loader *loader, const yaml_event_t *event, i
         struct node *item = read_node(loader, depth + 1);
         if (loader->failed)
             return NULL;
+        assert(key && item); // libyaml gives them in pairs.
         if (key->kind == NODE_SCALAR)
             node_append(map, key, item);
         else

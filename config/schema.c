@@ -129,8 +129,6 @@ static void print_alternatives(const struct option *option, FILE *out)
         fputs(SCALAR, out);
         break;
     case OPTION_STRINGS:
-        fputs(SCALAR ", {\"type\": \"array\", \"items\": " SCALAR "}", out);
-        break;
     case OPTION_SECRETS:
         fputs(SCALAR ", {\"type\": \"array\", \"items\": " SCALAR "}", out);
         break;

@@ -268,7 +268,7 @@ bool value_add_pair(const struct option *option, struct span from, struct span t
 
 static bool append_word(const struct option *option, struct span text, void *opt, char *error)
 {
-    int word;
+    int word = -1;
     if (!read_word(option, text, &word, error))
         return false;
     const int *list = *(int *const *)option_field_const(option, opt);

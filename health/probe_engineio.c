@@ -63,7 +63,7 @@ static void farewell_start(struct probe *probe, const struct eio_handshake *hand
 {
     if (probe->farewell)
         call_cancel(probe->farewell);
-    char sid[sizeof("&sid=") + EIO_SID_MAX * 3] = "&sid=";
+    char sid[sizeof("&sid=") + (size_t)EIO_SID_MAX * 3] = "&sid=";
     sid_encode(handshake, sid + strlen(sid));
     const char *rest = probe->eio_protocol == 4 ? "Content-Type: text/plain;charset=UTF-8\r\n"
                                                   "Content-Length: 1\r\n\r\n1"

@@ -453,7 +453,7 @@ static void client_bytes(struct conn *client)
     case FLOW_HANDSHAKE:
     case FLOW_QUEUE:
     case FLOW_CONNECT:
-        return; /* a later request, or more of a long body: it waits in `in` */
+        /* a later request, or more of a long body: it waits in `in` */
     case FLOW_ENDED:
     case FLOW_STATES:
         return;

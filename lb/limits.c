@@ -163,6 +163,7 @@ static void shard_sweep(struct shard *shard, int64_t now_ns)
 static void shard_grow(const struct limits *limits, struct shard *shard)
 {
     size_t count = shard->bucket_count * 2;
+    // An array of pointers. NOLINTNEXTLINE(bugprone-sizeof-expression)
     struct entry **buckets = calloc(count, sizeof(*buckets));
     if (!buckets)
         return;

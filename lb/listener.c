@@ -353,10 +353,12 @@ static void listener_change(struct listener *listener, struct edition *before)
     const struct snapshot *snapshot = listener->worker->snapshot;
     struct frontend *frontend = snapshot_frontend(snapshot, listener->frontend->name);
     const struct snapshot_listen *listen = listen_find(snapshot, listener->binding);
-    if (listener->io.fd >= 0 && !listen)
-        listener_close(listener, true);
-    else if (listener->io.fd >= 0 && &snapshot->frontends[listen->frontend] != frontend)
-        listener_hand_over(listener, listen);
+    if (listener->io.fd >= 0) {
+        if (!listen)
+            listener_close(listener, true);
+        else if (&snapshot->frontends[listen->frontend] != frontend)
+            listener_hand_over(listener, listen);
+    }
     if (listener->io.fd < 0 && listener->flows == 0) {
         listener_free(listener);
     } else if (frontend && frontend->home == listener->frontend->home) {

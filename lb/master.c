@@ -32,6 +32,7 @@
 #include "lb/sidmap.h"
 #include "lb/upgrade.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -178,6 +179,7 @@ static void master_hear_predecessor(struct master *master)
 {
     struct inheritance *inheritance = master->upgrade.inheritance;
     char byte;
+    assert(inheritance); // Its line is watched only then.
     if (recv(inheritance->ready, &byte, 1, MSG_DONTWAIT) > 0)
         return;
     close(inheritance->ready);

@@ -238,7 +238,7 @@ static void move_restart_grid(struct move *move)
 static void move_advance(struct move *move)
 {
     int64_t interval = interval_us(move);
-    int64_t late_us = move->moves->loop->now_us - CATCH_UP_MS * 1000;
+    int64_t late_us = move->moves->loop->now_us - CATCH_UP_MS * INT64_C(1000);
     move->due_us = (move->due_us > late_us ? move->due_us : late_us) + interval;
     // From 40 % of an interval before the line to 40 % behind it.
     int64_t room = interval * 4 / 5;

@@ -145,7 +145,7 @@ static bool parcel_read(struct parcel *parcel, const char *at, size_t left)
     parcel->len = head.text_len;
     if (parcel->text && head.keyring_len <= left)
         parcel->keyring = keyring_parse(span_of(at, head.keyring_len));
-    if (parcel->keyring) {
+    if (listens && fresh && parcel->keyring) {
         parcel->listen_count = head.listen_count;
         parcel->listens = mem_must_alloc((head.listen_count + 1) * sizeof(*parcel->listens));
         for (size_t i = 0; i < head.listen_count; i++) {

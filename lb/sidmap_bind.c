@@ -129,7 +129,7 @@ static uint32_t insert_evicting(struct shard *shard, uint64_t hash, struct span 
         uint32_t at = shard_insert(shard, hash, sid, server_id, lifetime_ms, now_ms);
         if (at != NO_SLOT)
             return at;
-        size_t budget = EXACT_TRIES * LOOK_PER_LOCK;
+        size_t budget = (size_t)EXACT_TRIES * LOOK_PER_LOCK;
         uint32_t victim = shard_soonest(shard, &budget);
         if (victim == NO_SLOT)
             victim = shard_soon(shard, LOOK_PER_LOCK);

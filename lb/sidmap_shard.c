@@ -61,7 +61,7 @@ void table_plan(struct table_head *head, size_t max_entries)
 size_t table_bytes_used_at_most(const struct table_head *head)
 {
     return offsetof(struct table_head, names) + head->shard_count * sizeof(struct shard_head) +
-           head->shard_count * head->buckets_per_shard * sizeof(uint32_t) +
+           (size_t)head->shard_count * head->buckets_per_shard * sizeof(uint32_t) +
            head->max_entries * (sizeof(heap_item) + sizeof(struct slot));
 }
 

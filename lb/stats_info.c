@@ -177,7 +177,7 @@ static void info_workers(struct info *info, const struct serving *serving)
     int64_t blocks = info->buffers_lent + info->buffers_kept;
     if (blocks > 0) // Blocks differ in size; this is their share by number.
         info->buffer_bytes_used = info->buffer_bytes * info->buffers_lent / blocks;
-    info->buffer_mb = info->buffer_bytes / (1024 * 1024);
+    info->buffer_mb = info->buffer_bytes / (INT64_C(1024) * 1024);
 }
 
 static void info_counters(struct info *info, const struct serving *serving)

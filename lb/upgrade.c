@@ -32,6 +32,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,9 +179,10 @@ static char *word(struct span *rest)
 static int number(struct span *rest)
 {
     char *text = word(rest);
-    int value = *text ? atoi(text) : -1;
+    uint64_t value;
+    bool good = span_to_u64(span_str(text), &value) && value <= INT_MAX;
     free(text);
-    return value;
+    return good ? (int)value : -1;
 }
 
 /* A descriptor that is really ours: open, and closed on exec from here on. -1: it is not. */
@@ -229,8 +231,8 @@ static struct keyring *inherit_seed(struct span hex)
     struct keyring *keyring = mem_must_alloc(sizeof(*keyring));
     bool ok = hex.len == 2 * sizeof(keyring->seed);
     for (size_t i = 0; ok && i < sizeof(keyring->seed); i++) {
-        unsigned byte;
-        ok = sscanf((char[3]){hex.ptr[2 * i], hex.ptr[2 * i + 1], '\0'}, "%2x", &byte) == 1;
+        uint64_t byte = 0;
+        ok = span_hex_to_u64(span_of(hex.ptr + 2 * i, 2), &byte);
         keyring->seed[i] = (uint8_t)byte;
     }
     if (ok)
@@ -306,7 +308,8 @@ struct inheritance *upgrade_inherit(bool *broken)
     *broken = false;
     if (!variable)
         return NULL;
-    int fd = atoi(variable);
+    struct span given = span_str(variable);
+    int fd = number(&given);
     unsetenv(VARIABLE);
     *broken = true;
     struct stat info;

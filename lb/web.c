@@ -159,7 +159,7 @@ static bool form_value(struct span body, struct span name, char out[static FORM_
 static bool token_matches(const struct web *web, struct span token)
 {
     unsigned differ = 0;
-    if (token.len != 2 * TOKEN_BYTES)
+    if (token.len != (size_t)2 * TOKEN_BYTES)
         return false;
     for (size_t i = 0; i < token.len; i++)
         differ |= (unsigned)(token.ptr[i] ^ web->token[i]);

@@ -20,6 +20,7 @@
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,6 +83,7 @@ static const char *kind_word(unsigned kind)
 /* "{backend="chat",server="a"", without the closing brace. */
 static void add_labels(struct text *out, const struct target *target)
 {
+    assert(target->frontend != NULL || target->backend != NULL);
     const char *proxy = target->frontend != NULL ? target->frontend->name : target->backend->name;
     text_addf(out, "{%s=\"", target->frontend != NULL ? "frontend" : "backend");
     web_add_label(out, span_str(proxy));

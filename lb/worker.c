@@ -220,8 +220,8 @@ void worker_fini(struct worker *worker)
     loop_timer_stop(&worker->loop, &worker->trim);
     upstream_free(worker->upstream);
     loop_fini(&worker->loop); // The last graves give back to the pools.
-    while (!list_empty(&worker->listeners)) {
-        struct list *node = list_first(&worker->listeners);
+    list_each_safe(node, &worker->listeners)
+    {
         list_remove(node);
         free(container_of(node, struct listener, node));
     }

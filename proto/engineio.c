@@ -14,6 +14,7 @@
 
 #include "proto/scan.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* A value as it stands in the query; ptr is NULL when its key is not there. */
@@ -105,6 +106,7 @@ static bool value_is(struct raw raw, struct span wanted)
 static uint32_t digits_of(struct span raw)
 {
     uint32_t n = 0;
+    assert(raw.ptr != NULL || raw.len == 0);
     while (raw.len > 0) {
         char c = raw.ptr[0];
         size_t len;

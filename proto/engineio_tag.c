@@ -165,8 +165,11 @@ static struct span without_tag(struct span value)
 
 static bool key_is_sid(struct span key)
 {
-    return take_char(&key) == 's' && take_char(&key) == 'i' && take_char(&key) == 'd' &&
-           key.len == 0;
+    for (const char *c = "sid"; *c != '\0'; c++) {
+        if (take_char(&key) != *c)
+            return false;
+    }
+    return key.len == 0;
 }
 
 static size_t append(char *out, size_t at, struct span s)

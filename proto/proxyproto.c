@@ -172,7 +172,7 @@ static enum proxy_result read_tlvs(struct span header, size_t at, struct proxy_h
 }
 
 /* Bytes of the addresses of a family, by its half of byte 13. */
-static const size_t address_bytes[] = {0, 12, 36, 2 * UNIX_BYTES};
+static const size_t address_bytes[] = {0, 12, 36, (size_t)2 * UNIX_BYTES};
 
 static void read_addresses(struct span header, unsigned family, struct proxy_header *out)
 {

@@ -18,6 +18,7 @@
 #include "sentinel-watch/notify.h"
 #include "sentinel-watch/relay.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,14 @@ static struct door *door_find(const struct doors *doors, const char *master)
             return door_of(node);
     }
     return NULL;
+}
+
+/* Of a master that is configured: doors_apply has made it. */
+static struct door *door_get(const struct doors *doors, const char *master)
+{
+    struct door *door = door_find(doors, master);
+    assert(door);
+    return door;
 }
 
 /* ---- what the barrier tells ---------------------------------------------------------------- */
@@ -219,7 +228,7 @@ bool doors_apply(struct doors *doors, const struct config *config, char **error)
             door_free(door_of(node));
     }
     for (size_t i = 0; i < config->sentinel_count; i++) {
-        struct door *door = door_find(doors, config->sentinels[i].opt.master);
+        struct door *door = door_get(doors, config->sentinels[i].opt.master);
         door->sentinel = &config->sentinels[i];
         notify_configure(door->notify, config, door->sentinel);
         hook_configure(door->hook, door->sentinel);
@@ -255,7 +264,7 @@ static int64_t now_of(const struct doors *doors)
 
 void doors_baseline(struct doors *doors, const struct failover *now)
 {
-    struct door *door = door_find(doors, now->master);
+    struct door *door = door_get(doors, now->master);
     struct barrier *barrier = notify_barrier(door->notify);
     if (!barrier_is_news(barrier, now))
         return;
@@ -268,7 +277,7 @@ void doors_baseline(struct doors *doors, const struct failover *now)
 
 void doors_hold(struct doors *doors, const struct failover *failover)
 {
-    struct door *door = door_find(doors, failover->master);
+    struct door *door = door_get(doors, failover->master);
     struct barrier *barrier = notify_barrier(door->notify);
     barrier_hold(barrier, failover, now_of(doors));
     if (barrier->stage == PHASE_HOLD && !barrier->decided)
@@ -278,7 +287,7 @@ void doors_hold(struct doors *doors, const struct failover *failover)
 
 void doors_switch(struct doors *doors, const struct failover *failover)
 {
-    struct door *door = door_find(doors, failover->master);
+    struct door *door = door_get(doors, failover->master);
     if (!barrier_is_news(notify_barrier(door->notify), failover))
         return;
     relay_lead(door->relay, &failover->new_place);
@@ -289,14 +298,14 @@ void doors_switch(struct doors *doors, const struct failover *failover)
 
 void doors_cancel(struct doors *doors, const struct failover *failover)
 {
-    struct door *door = door_find(doors, failover->master);
+    struct door *door = door_get(doors, failover->master);
     barrier_cancel(notify_barrier(door->notify), failover, now_of(doors));
     notify_go(door->notify);
 }
 
 void doors_fence(struct doors *doors, const struct failover *failover)
 {
-    struct door *door = door_find(doors, failover->master);
+    struct door *door = door_get(doors, failover->master);
     barrier_fence(notify_barrier(door->notify), failover, now_of(doors));
     notify_go(door->notify);
 }

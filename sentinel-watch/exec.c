@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "sentinel-watch/message.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -125,8 +126,9 @@ static int input_open(const struct world *world, const struct event_waiting *eve
 static int spawn(const struct exec *exec, int input, char **env, pid_t *pid)
 {
     char *argv[ARGUMENTS_MAX + 1] = {0};
-    for (size_t i = 0; i < exec->argc && i < ARGUMENTS_MAX; i++)
-        argv[i] = exec->argv[i];
+    size_t argc = exec->argc < ARGUMENTS_MAX ? exec->argc : ARGUMENTS_MAX;
+    assert(argc > 0); // exec_next starts nothing else.
+    memcpy(argv, exec->argv, argc * sizeof(*argv));
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;

@@ -350,9 +350,8 @@ static void open_connection(struct receiver *receiver)
     if (endpoint->kind == ENDPOINT_ADDR) {
         receiver->addr = endpoint->addr;
         open_at(receiver);
-    } else if (receiver->addr.len > 0 && receiver->failures == 0) {
-        open_at(receiver);
-    } else if (locator_ask(receiver->locator, endpoint->host, endpoint->port, &receiver->addr,
+    } else if ((receiver->addr.len > 0 && receiver->failures == 0) ||
+               locator_ask(receiver->locator, endpoint->host, endpoint->port, &receiver->addr,
                            &receiver->addr)) {
         open_at(receiver);
     } else {

@@ -27,6 +27,7 @@
 #include "sentinel-watch/event.h"
 #include "sentinel-watch/locator.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -489,8 +490,11 @@ bool relay_configure(struct relay *relay, const struct config_sentinel *sentinel
         close_unless(relay, false);
         return false;
     }
-    for (size_t i = 0; i < sentinel->opt.relay_listen_count; i++)
-        find(relay, sentinel->opt.relay_listen[i])->keep = true;
+    for (size_t i = 0; i < sentinel->opt.relay_listen_count; i++) {
+        struct listener *listener = find(relay, sentinel->opt.relay_listen[i]);
+        assert(listener); // open_all has opened it, or it was there.
+        listener->keep = true;
+    }
     close_unless(relay, true);
     relay->hold_max_ms = sentinel->opt.hold_max_ms;
     relay->max = passages_allowed();

@@ -279,7 +279,9 @@ struct roster *roster_new(struct link_world *world, const struct config_sentinel
         struct place place;
         bool good = place_parse_text(span_str(config->opt.sentinels[i]), &place);
         assert(good); // The configuration has been checked.
-        sentinel_set_voter(add_seat(r, &place, true)->sentinel, owner->join(ctx));
+        struct seat *seat = add_seat(r, &place, true);
+        assert(seat); // Nor are there more of them than votes.
+        sentinel_set_voter(seat->sentinel, owner->join(ctx));
     }
     return r;
 }

@@ -135,7 +135,7 @@ struct web *web_new(struct service *service, int fd)
     static const struct serve_limits limits = {
         .connections = 256,
         .streams = 128,
-        .waiting = 32 * 1024 * 1024,
+        .waiting = (size_t)32 * 1024 * 1024,
         .idle_ms = 30000,
         .request_ms = 10000,
         .stall_ms = 10000,

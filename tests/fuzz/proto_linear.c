@@ -111,14 +111,12 @@ static void read_cookies(struct span in)
     free(out);
 }
 
-/* Looked at again with each piece that comes, as far as it is looked at. */
+/* Only its first EIO_HANDSHAKE_MAX bytes are looked at. */
 static void read_handshake(struct span in)
 {
     static struct eio_handshake handshake;
-    for (size_t have = 0; have < in.len; have += EIO_HANDSHAKE_MAX / 4) {
-        eio_parse_handshake(span_upto(in, have), false, &handshake);
-        eio_parse_handshake(span_upto(in, have), true, &handshake);
-    }
+    eio_parse_handshake(in, false, &handshake);
+    eio_parse_handshake(in, true, &handshake);
     eio_is_unknown_sid(in);
     eio_is_close(in, 3);
     eio_is_close(in, 4);

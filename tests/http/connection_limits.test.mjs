@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // Limits on connections and sessions: per frontend, in the whole process, per client address.
 import assert from 'node:assert/strict';
 import {RawConn, ask, behaviour, eventually, front, ok, once, recorder} from './lib.mjs';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // Rules of routes: 403 for whom they keep out, before a server hears of it; fields that come and go in
 // both directions, in one place only.
 import assert from 'node:assert/strict';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // Limits per client address and in total: refused politely, counted, and over when the cause is.
 import assert from 'node:assert/strict';
 import {RawConn, ask, balance, behaviour, eventually, handshake, pollPath, startServers} from './harness/index.mjs';

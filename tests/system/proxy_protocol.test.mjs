@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // PROXY headers of listed peers say who the client is: for limits, logs and servers. Everything that is
 // not exactly such a header ends the connection, and is counted.
 import assert from 'node:assert/strict';

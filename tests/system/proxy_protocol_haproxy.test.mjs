@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // PROXY headers between limpet and HAProxy, in both directions and all versions; towards servers each
 // client has connections of its own, and health checks speak for nobody.
 import assert from 'node:assert/strict';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // Servers that a backend reaches by TLS get their signals by TLS, by the same options: whose
 // certificate is not believed gets none, and a file that is missing refuses the reload.
 import assert from 'node:assert/strict';

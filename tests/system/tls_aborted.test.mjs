@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // Handshakes that are given up at every point leave nothing behind: no descriptor, no connection, no buffer. (Memory: under ASan.)
 import assert from 'node:assert/strict';
 import fs from 'node:fs';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // Client certificates: required, optional, off; and stapled OCSP.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// tsan: yes
 // From http to https: redirection with everything that was asked for, and HSTS in answers over TLS.
 import assert from 'node:assert/strict';
 import {Authority, RawConn, ask, balance, behaviour, listenTls, localNames, openTls, startServers} from './harness/index.mjs';

@@ -182,6 +182,32 @@ static void the_http2_preface_is_refused(void **state)
     assert_int_equal(parse_n(true, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24, METHOD_GET), HEAD_BAD);
 }
 
+/* Every byte in every place of a name, in both directions. */
+static void names_are_tokens(void **state)
+{
+    (void)state;
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789"
+                                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    for (size_t at = 0; at < 20; at++) {
+        for (int c = 0; c < 256; c++) {
+            char request[] = "GET / HTTP/1.1\r\nHost: a\r\nX-abcdefghijklmnopqrs: b\r\n\r\n";
+            char response[] = "HTTP/1.1 200 OK\r\nX-abcdefghijklmnopqrs: b\r\n\r\n";
+            bool good = (c != 0 && strchr(token, c) != NULL) || (c == ':' && at > 0);
+            request[25 + at] = (char)c;
+            response[17 + at] = (char)c;
+            if (!good) {
+                refused_n(true, request, sizeof(request) - 1, 400);
+                assert_null(strstr(error.reason, "llhttp"));
+                refused_n(false, response, sizeof(response) - 1, 502);
+            } else {
+                assert_int_equal(parse_n(true, request, sizeof(request) - 1, METHOD_GET), HEAD_OK);
+                assert_int_equal(parse_n(false, response, sizeof(response) - 1, METHOD_GET),
+                                 HEAD_OK);
+            }
+        }
+    }
+}
+
 static void line_ends_that_are_refused(void **state)
 {
     (void)state;
@@ -541,6 +567,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llhttp_is_strict),
         cmocka_unit_test(a_request_has_its_parts),
+        cmocka_unit_test(names_are_tokens),
         cmocka_unit_test(empty_lines_before_a_request_are_skipped),
         cmocka_unit_test(methods_that_llhttp_does_not_know_are_served),
         cmocka_unit_test(white_space_behind_framing_values_is_legal),
