@@ -157,7 +157,8 @@ static bool read_body(struct limpet *limpet, const struct head *head, struct tex
         struct span data = SPAN_NONE, in = span_from(rest, *used);
         enum chunked_result result = chunked_next(&chunked, in, &n, &data);
         struct span around = span_upto(in, n - data.len); // Data comes last.
-        bool trailers = chunked.trailers > 2;             // More than the last CRLF.
+        // More than the last CRLF.
+        bool trailers = result == CHUNKED_DONE && chunked.line > 2;
         limpet->extended = limpet->extended || trailers || span_index(around, ';') != SIZE_MAX;
         *used += n;
         if (result != CHUNKED_DATA)
