@@ -9,6 +9,13 @@ import {balance, behaviour, eventually, handshake, poll, post, ask, RawConn, roo
 
 const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 
+/* Half a request each, more than have been held before: their buffers and structs are all asked for anew. */
+async function crowd(where, count) {
+  const conns = await Promise.all(Array.from({length: count}, () => RawConn.open(where).catch(() => null)));
+  for (const conn of conns) conn?.send('GET /who HTTP/1.1\r\nHost: ');
+  return () => conns.forEach(conn => conn?.close());
+}
+
 /* One of everything; what failed is counted by the test, not here. */
 async function mixed(where, i) {
   if (i % 4 === 0) return ask(where, 'POST', '/who', {body: 'x'.repeat(200000)});
@@ -43,11 +50,13 @@ behaviour('refused memory harms one connection at a time', {limpetOnly: true, ti
   const limpet = await balance(t, servers, {}, {workers, env: {LD_PRELOAD: shim, LIMPET_MALLOC_FAIL: file}});
   const where = limpet.address();
   const [serving] = limpet.children();
-  for (const oneIn of [1, 2, 7]) {
+  for (const [phase, oneIn] of [1, 2, 7].entries()) {
     write(oneIn);
+    const disperse = await crowd(where, 200 * (phase + 1));
     await Promise.all(Array.from({length: 8}, async (_, k) => {
       for (let i = k; i < k + 12; i++) await Promise.race([mixed(where, i).catch(() => {}), new Promise(done => setTimeout(done, 2000))]);
     }));
+    disperse();
   }
   write(0);
   assert.ok(refused() > 0, 'memory was refused');

@@ -86,3 +86,7 @@ void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offse
         return MAP_FAILED;
     return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
 }
+
+/* What it is called with large file offsets. */
+void *mmap64(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+    __attribute__((alias("mmap")));
