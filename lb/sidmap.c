@@ -336,6 +336,14 @@ int64_t sidmap_sessions(const struct sidmap *map, int server_id)
     return atomic_load_explicit(&map->table->sessions[server_id], memory_order_relaxed);
 }
 
+uint64_t sidmap_lock_waits(const struct sidmap *map)
+{
+    uint64_t waits = 0;
+    for (uint32_t i = 0; i < map->table->shard_count; i++)
+        waits += atomic_load_explicit(&map->table->shards[i].waits, memory_order_relaxed);
+    return waits;
+}
+
 uint64_t sidmap_evictions(const struct sidmap *map)
 {
     return atomic_load_explicit(&map->table->evictions, memory_order_relaxed);

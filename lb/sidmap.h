@@ -109,6 +109,8 @@ size_t sidmap_max(const struct sidmap *map);
 /* Live sids of a server: exact up to expiry not yet swept. */
 int64_t sidmap_sessions(const struct sidmap *map, int server_id);
 uint64_t sidmap_evictions(const struct sidmap *map);
+/* How often a thread or process that wanted a shard had to wait for another one. */
+uint64_t sidmap_lock_waits(const struct sidmap *map);
 /* Memory that max_entries sids of up to 24 bytes take. More is mapped, for longer ones (a shard has
  * slots for twice its share), but never touched by short ones. */
 size_t sidmap_bytes(const struct sidmap *map);

@@ -540,7 +540,11 @@ void shard_lock_init(pthread_mutex_t *lock)
 
 void shard_lock(struct shard *shard)
 {
-    int error = pthread_mutex_lock(&shard->head->lock);
+    int error = pthread_mutex_trylock(&shard->head->lock);
+    if (error == EBUSY) {
+        error = pthread_mutex_lock(&shard->head->lock);
+        atomic_fetch_add_explicit(&shard->head->waits, 1, memory_order_relaxed);
+    }
     if (error == EOWNERDEAD) {
         shard_rebuild(shard);
         atomic_store(&shard->table->recount, true);

@@ -68,6 +68,7 @@ struct shard_head {
     uint32_t high;      /* slots ever used: memory beyond was never touched */
     uint32_t free_slot; /* list of freed ones below `high` */
     uint32_t free_count;
+    _Atomic uint32_t waits; /* somebody else had the lock */
     _Atomic uint64_t
         soonest; /* the heap's first time, UINT64_MAX when empty: read by others without the lock */
 };

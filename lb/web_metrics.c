@@ -401,6 +401,12 @@ static double sid_evictions(struct serving *serving, const struct target *target
     return target->backend->sids != NULL ? (double)sidmap_evictions(target->backend->sids) : 0;
 }
 
+static double sid_lock_waits(struct serving *serving, const struct target *target)
+{
+    (void)serving;
+    return target->backend->sids != NULL ? (double)sidmap_lock_waits(target->backend->sids) : 0;
+}
+
 static double frontend_limit(struct serving *serving, const struct target *target)
 {
     (void)serving;
@@ -481,6 +487,8 @@ static const struct value {
      "sids that the session table holds at most"},
     {ON_BACKENDS, "sid_evictions_total", "counter", sid_evictions,
      "sids given up because the session table was full"},
+    {ON_BACKENDS, "sid_lock_waits_total", "counter", sid_lock_waits,
+     "lookups for which a worker waited until another one was done with that part of the table"},
     {ON_SERVERS, "weight", "gauge", server_weight,
      "weight now, with slow start; 0 is given no new sessions"},
     {ON_SERVERS, "weight_configured", "gauge", server_weight_configured,
