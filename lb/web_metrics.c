@@ -20,7 +20,6 @@
 #include "lb/stats_row.h"
 #include "lb/web_parts.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,9 +82,9 @@ static const char *kind_word(unsigned kind)
 /* "{backend="chat",server="a"", without the closing brace. */
 static void add_labels(struct text *out, const struct target *target)
 {
-    assert(target->frontend != NULL || target->backend != NULL);
-    const char *proxy = target->frontend != NULL ? target->frontend->name : target->backend->name;
-    text_addf(out, "{%s=\"", target->frontend != NULL ? "frontend" : "backend");
+    bool of_frontend = target->kind == ON_FRONTENDS;
+    const char *proxy = of_frontend ? target->frontend->name : target->backend->name;
+    text_addf(out, "{%s=\"", of_frontend ? "frontend" : "backend");
     web_add_label(out, span_str(proxy));
     if (target->server != NULL) {
         text_add(out, SPAN("\",server=\""));

@@ -153,7 +153,7 @@ static int take_char(struct span *text)
 /* The value as it stands, without the tag in front if it has one and something behind it. */
 static struct span without_tag(struct span value)
 {
-    char plain[EIO_TAG_ROOM];
+    char plain[EIO_TAG_ROOM] = {0};
     uint64_t tag;
     struct span rest = value;
     for (size_t i = 0; i < EIO_TAG_ROOM; i++)

@@ -204,10 +204,18 @@ static size_t write_head(const struct limpet *limpet, const struct head *head, c
                             : headers_write_response(head, base, &response, out, size);
 }
 
-static bool blank_behind(const struct head *head, const char *base, enum header_id id)
+/* Has one of the fields that frame messages a tab in its value, or white space behind it? */
+static bool has_odd_blanks(const struct head *head, const char *base)
 {
-    const struct field *field = head_field(head, id);
-    return field && base[field->value.at + field->value.len] != '\r';
+    for (size_t i = 0; i < head->nfields; i++) {
+        const struct field *field = &head->fields[i];
+        struct span value = slice_of(base, field->value);
+        bool framing = field->id == HEADER_CONTENT_LENGTH || field->id == HEADER_CONNECTION ||
+                       field->id == HEADER_TRANSFER_ENCODING;
+        if (framing && (value.ptr[value.len] != '\r' || span_index(value, '\t') != SIZE_MAX))
+            return true;
+    }
+    return false;
 }
 
 static void note_message(struct limpet *limpet, const struct head *head, const char *base,
@@ -257,8 +265,7 @@ static bool next_message(struct limpet *limpet)
     text_add(&limpet->out, span_of(out, len));
     write_body(&head, &body, &limpet->out);
     note_message(limpet, &head, base, &body);
-    limpet->odd = limpet->odd || blank_behind(&head, base, HEADER_CONTENT_LENGTH) ||
-                  blank_behind(&head, base, HEADER_TRANSFER_ENCODING);
+    limpet->odd = limpet->odd || has_odd_blanks(&head, base);
     limpet->used += head.bytes + used;
     limpet->rest = span_from(limpet->rest, head.bytes + used);
     return head.keep_alive && !head.upgrade_websocket && limpet->as.count < MESSAGES_MAX;
