@@ -240,23 +240,6 @@ void options_free(const struct section *section, void *opt)
 /* ---- unknown keys -----------------------------------------------------------------------------
  */
 
-/* Documented keys that are not in the table until they work. */
-static const struct {
-    const struct section *section;
-    const char *path;
-} later[] = {
-    {&section_backend, "handshake_rate"},
-};
-
-static bool is_for_later(const struct section *section, const char *path)
-{
-    for (const struct section *s = section; s; s = s->also)
-        for (size_t i = 0; i < array_len(later); i++)
-            if (strcmp(later[i].path, path) == 0 && later[i].section->rows == s->rows)
-                return true;
-    return false;
-}
-
 bool key_is_private(const struct node *key)
 {
     return span_starts(key->text, SPAN("x-"));
@@ -328,8 +311,6 @@ static void check_group(struct diag *diag, const struct section *section, const 
             continue;
         if (joined && section_has_group(section, path))
             check_group(diag, section, path, map->items[i], also);
-        else if (joined && is_for_later(section, path))
-            diag_at(diag, key, "unknown key '%s' (not supported by this version)", path);
         else
             report_unknown(diag, section, group, key, also);
     }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// full: attacks
+// Floods from one address: thousands of connections, handshakes without end, session ids that nobody gave out.
+// Clients with another address lose no message and are as quick as beside the same flood against a sink that
+// drops it (at most three times as slow; looked at with --full, which has the machine for itself); memory is
+// bounded, and given back.
+import assert from 'node:assert/strict';
+import {fork} from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import {RawConn, atEnd, balance, behaviour, connect, eventually, numbered, root, sanitized, startServers} from './harness/index.mjs';
+
+const script = name => path.join(root, 'tests/system/harness', name);
+const told = child => new Promise(resolve => child.once('message', resolve));
+
+function start(t, name, ...args) {
+  const child = fork(script(name), args.map(String), {stdio: 'inherit'});
+  atEnd(t, () => child.kill('SIGKILL'));
+  return child;
+}
+
+async function report(flood) {
+  flood.send('?');
+  return told(flood);
+}
+
+const pss = pid => Number(/^Pss:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
+const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
+
+/* How long requests on a kept connection take, one after the other, for so long. */
+async function latencies(where, ms) {
+  const conn = await RawConn.open(where);
+  const out = [];
+  for (const end = performance.now() + ms; performance.now() < end;) {
+    const before = performance.now();
+    assert.equal((await conn.ask('GET', '/who', {within: 20000})).status, 200);
+    out.push(performance.now() - before);
+  }
+  conn.close();
+  out.sort((a, b) => a - b);
+  return {median: quantile(out, 0.5), p99: quantile(out, 0.99), count: out.length};
+}
+
+const full = process.env.LIMPET_TEST_FULL === '1';
+const floods = {
+  connect: {count: full ? 5000 : 500, backend: {}, limited: true},
+  unknown: {count: full ? 200 : 50, backend: {}, limited: false},
+  open: {count: full ? 200 : 50, backend: {sid: {max_entries: 2000}}, limited: false},
+};
+
+for (const [kind, {count, backend, limited}] of Object.entries(floods)) {
+  behaviour(`a flood from one address: ${kind}`, {limpetOnly: true, timeout: 240000, workers: [4]}, async (t, {workers}) => {
+    const MEASURE_MS = full ? 6000 : 1000;
+    const servers = await startServers(t, 3, 4);
+    const over = {backend, log: {access: {format: 'off'}}, ...(limited ? {frontend: {rate_limit: {connections_per_ip: 100}}} : {})};
+    const front = await balance(t, servers, over, {workers});
+    const clients = await Promise.all(Array.from({length: 12}, (_, i) => connect(t, 4, front.url(), {transports: [i % 2 ? 'polling' : 'websocket']})));
+    const [pid] = front.children();
+    const before = pss(pid);
+
+    const sink = start(t, 'sink.mjs');
+    const sunk = start(t, 'flood.mjs', await told(sink), count, kind, '127.0.0.2');
+    await eventually('the flood reaches the sink', async () => (await report(sunk)).connected >= count, {within: 60000});
+    const beside = await latencies(front.address(), MEASURE_MS);
+    sunk.disconnect();
+    sink.disconnect();
+
+    const flood = start(t, 'flood.mjs', front.port(), count, kind, '127.0.0.2');
+    await eventually('the flood reaches limpet', async () => (await report(flood)).connected >= count, {within: 60000});
+    const during = await latencies(front.address(), MEASURE_MS);
+    await Promise.all(clients.map(client => numbered(client, 100)));
+    const peak = pss(pid);
+    const did = await report(flood);
+    flood.disconnect();
+
+    for (const client of clients) {
+      assert.deepEqual(client.disconnects, [], 'no good client was disconnected');
+      assert.equal(client.connects, 1);
+    }
+    t.diagnostic(`${kind}: ${did.connected} connections, ${did.requests} answers; median ${during.median.toFixed(2)} ms (${beside.median.toFixed(2)} beside a sink), ` +
+      `p99 ${during.p99.toFixed(1)} (${beside.p99.toFixed(1)}), memory ${before} → ${peak} KiB`);
+    if (full) assert.ok(during.median <= 3 * Math.max(beside.median, 0.2), `median ${during.median} ms, beside a sink ${beside.median} ms`);
+    if (full) assert.ok(during.p99 <= 3 * Math.max(beside.p99, 2), `p99 ${during.p99} ms, beside a sink ${beside.p99} ms`);
+    if (limited) assert.ok(Number((await front.admin.server('main', 'FRONTEND')).dcon) > 0, 'refusals are counted');
+    if (sanitized) return; // A sanitizer keeps what is freed.
+    assert.ok(peak - before <= 32 * count + 8192, `${peak - before} KiB for ${count} connections`);
+    await eventually('what the flood took is given back', () => pss(pid) - before <= Math.max(4096, (peak - before) / 5), {within: 70000});
+  });
+}
