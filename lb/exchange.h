@@ -207,6 +207,13 @@ struct flow {
     bool running : 1;       /* inside its own processing: do not recurse */
 };
 
+/* What an idle WebSocket and a hanging poll are made of: not to grow unnoticed (docs/performance.md). */
+#if UINTPTR_MAX == UINT64_MAX
+_Static_assert(sizeof(struct flow) <= 272 && sizeof(struct tunnel) <= 104 &&
+                   sizeof(struct exchange) <= 360 && sizeof(struct server_conn) <= 160,
+               "idle connections have become larger");
+#endif
+
 /* The request's bytes: head, gathered body, and what follows. While head_kept. */
 static inline struct span exchange_text(const struct exchange *x)
 {

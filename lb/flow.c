@@ -673,13 +673,6 @@ void flow_count_move(struct flow *flow, enum move_reason why)
         flow_count(flow, counters[why], 1);
 }
 
-/* What an idle WebSocket and a hanging poll are made of: not to grow unnoticed (docs/performance.md). */
-#if UINTPTR_MAX == UINT64_MAX
-_Static_assert(sizeof(struct flow) <= 272 && sizeof(struct tunnel) <= 104 &&
-                   sizeof(struct exchange) <= 360 && sizeof(struct server_conn) <= 160,
-               "idle connections have become larger");
-#endif
-
 void flow_init_worker(struct worker *worker)
 {
     sessions_init(&worker->sessions);
