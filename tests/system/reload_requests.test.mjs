@@ -58,7 +58,7 @@ behaviour('half a request at a frontend that goes and comes back', {limpetOnly: 
   const names = ['a', 'b', 'c', 'd', 'e'];
   const servers = await Promise.all(names.map(name => named(t, name)));
   const backends = Object.fromEntries(names.map((name, i) => [name, {servers: [servers[i].address], health: unchecked}]));
-  const address = `127.0.0.1:${await freePort()}`;
+  const address = `127.0.77.${workers}:${await freePort()}`; // No outgoing connection takes its port while nobody listens.
   const frontends = {main: {listen: '127.0.0.1:0', backend: 'a'}, old: {listen: address, backend: 'e'}};
   const {front, reload} = await start(t, workers, {frontends, backends});
   const half = await RawConn.open(front.address('old'));
