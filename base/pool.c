@@ -51,10 +51,11 @@ static struct slab *slab_map(void)
     if (map == MAP_FAILED)
         return NULL;
     size_t before = (SLAB_BYTES - ((uintptr_t)map & (SLAB_BYTES - 1))) & (SLAB_BYTES - 1);
+    char *slab = map + before, *behind = slab + SLAB_BYTES;
     if (before > 0)
         munmap(map, before);
-    munmap(map + before + SLAB_BYTES, SLAB_BYTES - before);
-    return (struct slab *)(void *)(map + before);
+    munmap(behind, SLAB_BYTES - before);
+    return (struct slab *)(void *)slab;
 }
 
 static struct slab *slab_new(struct pool *pool)
