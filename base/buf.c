@@ -12,26 +12,19 @@
  * that many blocks nobody needed, and half of them, from the cold end, are unmapped. Under
  * AddressSanitizer free blocks are poisoned.
  *
- * Invariant: a buf with data == NULL is all zero. A buf that has bytes has a
- * block.
+ * Invariant: a buf with data == NULL is all zero. A buf that has bytes has a block.
  */
 #include "base/buf.h"
 
 #include "base/mem.h"
+#include "base/sanitizer.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SHELF_POISONS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SHELF_POISONS 1
-#endif
-#endif
-#ifdef SHELF_POISONS
+#if ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #define POISON(ptr, size)   ASAN_POISON_MEMORY_REGION(ptr, size)
 #define UNPOISON(ptr, size) ASAN_UNPOISON_MEMORY_REGION(ptr, size)
@@ -40,7 +33,6 @@
 #define UNPOISON(ptr, size) ((void)(ptr), (void)(size))
 #endif
 
-static const uint32_t class_size[BUF_KINDS] = {0, BUF_SMALL, BUF_MIDDLE, BUF_LARGE};
 #define START_MAX ((UINT32_C(1) << 24) - 1)
 _Static_assert(BUF_MAX <= START_MAX, "start is a bit-field");
 
@@ -69,7 +61,7 @@ static enum buf_kind kind_for(size_t size)
 static struct block *rack_take(struct rack *rack, enum buf_kind kind)
 {
     struct block *block = rack->free;
-    UNPOISON(block, class_size[kind]);
+    UNPOISON(block, buf_kind_bytes(kind));
     rack->free = block->next;
     rack->count--;
     return block;
@@ -84,12 +76,12 @@ static char *shelf_lend(struct shelf *shelf, enum buf_kind kind)
         if (rack->count < rack->low)
             rack->low = rack->count;
     } else {
-        data = mmap(NULL, class_size[kind], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                    0);
+        data = mmap(NULL, buf_kind_bytes(kind), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                    -1, 0);
         if (data == MAP_FAILED)
             return NULL;
         shelf->stats.mapped++;
-        shelf->stats.bytes += class_size[kind];
+        shelf->stats.bytes += buf_kind_bytes(kind);
         shelf->stats.kept++;
         rack->low = 0;
     }
@@ -108,7 +100,7 @@ static void shelf_give_back(struct shelf *shelf, char *data, enum buf_kind kind)
     block->next = rack->free;
     rack->free = block;
     rack->count++;
-    POISON(block, class_size[kind]);
+    POISON(block, buf_kind_bytes(kind));
 }
 
 /* Unmaps the `count` coldest blocks of a class. */
@@ -116,7 +108,7 @@ static void shelf_unmap(struct shelf *shelf, enum buf_kind kind, uint64_t count)
 {
     struct rack *rack = &shelf->racks[kind];
     shelf->stats.kept -= count;
-    shelf->stats.bytes -= count * class_size[kind];
+    shelf->stats.bytes -= count * buf_kind_bytes(kind);
     struct block *kept = NULL;
     uint64_t keep = rack->count - count;
     for (; keep > 0; keep--) {
@@ -126,7 +118,7 @@ static void shelf_unmap(struct shelf *shelf, enum buf_kind kind, uint64_t count)
     }
     while (rack->free) {
         struct block *block = rack_take(rack, kind);
-        munmap(block, class_size[kind]);
+        munmap(block, buf_kind_bytes(kind));
     }
     while (kept) {
         struct block *block = kept;
@@ -134,7 +126,7 @@ static void shelf_unmap(struct shelf *shelf, enum buf_kind kind, uint64_t count)
         block->next = rack->free;
         rack->free = block;
         rack->count++;
-        POISON(block, class_size[kind]);
+        POISON(block, buf_kind_bytes(kind));
     }
 }
 

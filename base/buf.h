@@ -46,11 +46,16 @@ struct buf {
 
 enum buf_kind { BUF_KIND_NONE, BUF_KIND_SMALL, BUF_KIND_MIDDLE, BUF_KIND_LARGE, BUF_KINDS };
 
+static inline uint32_t buf_kind_bytes(enum buf_kind kind)
+{
+    static const uint32_t sizes[BUF_KINDS] = {0, BUF_SMALL, BUF_MIDDLE, BUF_LARGE};
+    return sizes[kind];
+}
+
 /* Bytes of its block. */
 static inline uint32_t buf_cap(const struct buf *buf)
 {
-    static const uint32_t sizes[BUF_KINDS] = {0, BUF_SMALL, BUF_MIDDLE, BUF_LARGE};
-    return sizes[buf->kind];
+    return buf_kind_bytes((enum buf_kind)buf->kind);
 }
 
 static inline size_t buf_len(const struct buf *buf)

@@ -13,21 +13,12 @@
  */
 #include "base/pool.h"
 
+#include "base/sanitizer.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_KEEPS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_KEEPS 0
-#endif
-#endif
-#ifndef POOL_KEEPS
-#define POOL_KEEPS 1
-#endif
 
 enum { SLAB_BYTES = 64 * 1024, ALIGNMENT = 8, OBJECT_MAX = 8 * 1024 };
 
@@ -107,7 +98,7 @@ void pool_fini(struct pool *pool)
 
 void *pool_lend(struct pool *pool)
 {
-    if (!POOL_KEEPS) {
+    if (ADDRESS_SANITIZER) {
         void *object = calloc(1, pool->size);
         pool->lent += object != NULL;
         pool->grown++;
@@ -128,7 +119,7 @@ void pool_give_back(struct pool *pool, void *object)
 {
     assert(pool->lent > 0);
     pool->lent--;
-    if (!POOL_KEEPS) {
+    if (ADDRESS_SANITIZER) {
         free(object);
         return;
     }
