@@ -25,7 +25,7 @@ const broken = servers[1];
 
 const toIt = verdict => `chain in { type filter hook input priority 0; tcp dport ${broken.port} ${verdict}; }`;
 const fromIt = verdict => `chain out { type filter hook output priority 0; tcp sport ${broken.port} ${verdict}; }`;
-const filter = (...chains) => execFileSync('nft', ['-f', '-'], {input: `table ip fault { ${chains.join('\n')} }`});
+const filter = (...chains) => execFileSync('nft', ['-f', '-'], {input: `table ip fault {\n${chains.join('\n')}\n}\n`});
 
 const faults = {
   kill: () => broken.kill(),
