@@ -79,17 +79,16 @@ static void put_run(struct writer *w, struct run *run)
     *run = (struct run){0};
 }
 
-static void put_field(struct writer *w, struct run *run, const char *base,
-                      const struct field *field)
+static INLINE void put_field(struct writer *w, struct run *run, const char *base,
+                             const struct field *field)
 {
     const char *line = base + field->name.at;
-    if (field->plain && run->len > 0 && run->at + run->len == line) {
-        run->len += (size_t)field->name.len + field->value.len + 4;
-        return;
+    if (!field->plain || run->at + run->len != line) {
+        put_run(w, run);
+        run->at = line;
     }
-    put_run(w, run);
     if (field->plain) {
-        *run = (struct run){line, (size_t)field->name.len + field->value.len + 4};
+        run->len += (size_t)field->name.len + field->value.len + 4;
         return;
     }
     put(w, slice_of(base, field->name));
