@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -38,22 +37,12 @@ static void fd_close(int *fd)
     *fd = -1;
 }
 
-/*
- * Does nobody else listen there? The socket is gone again before anybody could connect to it. A
- * frontend that comes back right after it went may find its own former sockets, which each worker
- * closes in its next turn: they get that long.
- */
+/* Does nobody else listen there? The socket is gone again before anybody could connect to it. */
 static bool addr_is_free(const struct addr *addr)
 {
-    enum { TRIES = 50 };
-    static const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
     if (addr->any.sa_family == AF_UNIX || addr_port(addr) == 0)
         return true;
     int fd = net_listen(addr, 1, false);
-    for (int i = 1; i < TRIES && fd < 0 && errno == EADDRINUSE; i++) {
-        nanosleep(&pause, NULL);
-        fd = net_listen(addr, 1, false);
-    }
     if (fd < 0)
         return false;
     close(fd);

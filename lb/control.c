@@ -60,6 +60,7 @@ struct control {
     struct heartbeat *heartbeat; /* NULL: nobody asked for it */
     struct bindings *bindings;   /* without a master: what is open */
     struct parcel parcel;        /* on its way from the master */
+    struct reload_wait reloaded; /* for the master */
     struct admin *admin;
     struct web *web;
     struct io line;    /* to the master; fd -1: none */
@@ -133,16 +134,24 @@ static void control_leave(void *ctx)
 
 /* ---- what the master, or a signal, says ---- */
 
-/* The parcel has all that belongs to it: apply it, and tell the master. */
+/* done of struct reload_wait. */
+static void control_tell_reload(struct reload_wait *wait, const struct reload_status *status)
+{
+    struct control *control = container_of(wait, struct control, reloaded);
+    enum line_word word = status->last_failed ? LINE_REFUSED : LINE_DONE;
+    if (!line_send(control->line.fd, word, span_str(status->error), NULL, 0))
+        log_error("cannot tell the master of a reload reason=\"%s\"", strerror(errno));
+}
+
+/* The parcel has all that belongs to it: apply it. The master is told when every worker has. */
 static void control_take_parcel(struct control *control)
 {
     if (!parcel_complete(&control->parcel))
         return;
-    bool done = reload_apply(control->reload, &control->parcel);
-    const char *why = reload_status(control->reload)->error;
+    control->reloaded.done = control_tell_reload;
+    reload_await(control->reload, &control->reloaded);
+    reload_apply(control->reload, &control->parcel);
     parcel_free(&control->parcel);
-    if (!line_send(control->line.fd, done ? LINE_DONE : LINE_REFUSED, span_str(why), NULL, 0))
-        log_error("cannot tell the master of a reload reason=\"%s\"", strerror(errno));
 }
 
 /* ---- a binary upgrade ---- */

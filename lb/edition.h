@@ -11,6 +11,7 @@
 
 struct edition {
     struct letter letter;
+    struct letter adopted; /* from the worker: all its things know of it */
     struct snapshot *snapshot;
     struct worker *worker;
     size_t users;                  /* the worker's own count */

@@ -372,6 +372,7 @@ void exchange_end(struct exchange *x, enum end_reason reason, bool reuse)
     if (!list_single(&x->queue_node))
         upstream_queue_remove(flow->worker, x->backend, &x->queue_node);
     exchange_record(x, reason);
+    sids_settle(x);
     exchange_leave(x, reuse);
     if (x->hold.held && x->closes_sid && x->status == 200)
         sidmap_drop(x->backend->sids, &x->hold);

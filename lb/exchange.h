@@ -97,9 +97,9 @@ struct exchange {
     union peer *spoken_for; /* whom a trusted proxy speaks for, if it does; ask exchange_client */
     uint16_t *tried; /* sid_ids of servers that failed: BALANCE_TRIED_MAX places, once one did */
     const struct server *cookie_server; /* that the request's cookie named */
-    char *sid;   /* while its owner named itself and the table does not know it: LINE_LONG bytes */
-    char *line;  /* request line for the log; NULL: none is kept */
-    uint64_t id; /* X-Request-ID */
+    char *sid;                          /* while the table does not know it: LINE_LONG bytes */
+    char *line;                         /* request line for the log; NULL: none is kept */
+    uint64_t id;                        /* X-Request-ID */
     uint64_t request_received, rate_received; /* body bytes, all and since rate_since_us */
     uint64_t sent_before;                     /* client.sent when it began */
 
@@ -144,8 +144,9 @@ struct exchange {
     bool continued : 1;  /* 100 Continue was sent */
     bool balanced : 1;   /* its server was chosen by balance */
     bool redispatched : 1;
-    bool owned : 1;          /* its server is its sid's owner */
-    bool counted_poll : 1;   /* in the gauges of held polls */
+    bool owned : 1;        /* its server is its sid's owner */
+    bool unproven : 1;     /* its sid may be nobody's; if so, that is counted against its client */
+    bool counted_poll : 1; /* in the gauges of held polls */
     bool request_broken : 1; /* the server takes no more of the body: its answer, if any, is awaited
                               */
     bool long_line : 1;      /* `line` has LINE_LONG bytes, else NOTE_MAX */
@@ -335,7 +336,11 @@ bool response_write_head(struct exchange *x, const char *base, size_t grown);
 bool response_send(struct exchange *x, const struct span *parts, size_t count);
 
 /* ---- sids.c ---- */
-void sids_note(struct exchange *x); /* the owner is known; worker->eio is this request's */
+/* The table does not know its sid; worker->eio is this request's. */
+void sids_note(struct exchange *x);
+/* The same sid: may its client bring one that may be nobody's? */
+bool sids_may_miss(struct exchange *x);
+void sids_settle(struct exchange *x); /* the end: if nobody's it was, that is counted */
 void sids_confirm(struct exchange *x, uint16_t status); /* a final head, or 101, came */
 void sids_learn(struct exchange *x, const struct eio_handshake *handshake);
 /* A final head came (in worker->head, bytes at base). True: it was kept, every piece of the body

@@ -8,7 +8,8 @@
  *
  * The bucket is one number, the "theoretical arrival time" of GCRA (ITU-T I.371): the moment at
  * which the bucket will be full. Each event moves it one interval on; an event is refused while it
- * lies more than a full bucket ahead.
+ * lies more than a full bucket ahead. An address has two: for new sessions, and for session ids that
+ * were nobody's, which is known only when a server has answered.
  *
  * The number of entries is bounded. Beyond it, full buckets are swept out first; if that does not
  * help, a new address goes uncounted: a flood from many addresses must not lock out everybody else,
@@ -28,12 +29,14 @@ enum {
     ENTRIES_PER_SHARD_MAX = 16384, /* a million addresses in all */
     BUCKETS_FIRST = 16,
     SWEEP_MS = 500, /* between two sweeps of a full shard */
+    DEBT_MS = 60000,
 };
 
 struct entry {
     struct entry *next;
     uint64_t prefix; /* IPv4, or the first 64 bits of IPv6 */
     int64_t full_ns; /* when its bucket is full again */
+    int64_t miss_ns; /* the same of the other */
     int32_t connections;
     bool v6;
 };
@@ -142,7 +145,7 @@ static void entry_drop(struct shard *shard, struct entry **link)
 
 static bool entry_idle(const struct entry *entry, int64_t now_ns)
 {
-    return entry->connections == 0 && entry->full_ns <= now_ns;
+    return entry->connections == 0 && entry->full_ns <= now_ns && entry->miss_ns <= now_ns;
 }
 
 static void shard_sweep(struct shard *shard, int64_t now_ns)
@@ -235,10 +238,16 @@ void limits_disconnect(struct limits *limits, const struct addr *client)
     // Not there, or zero: it came when there was no limit, or no room to count it.
     if (*link && (*link)->connections > 0) {
         (*link)->connections--;
-        if ((*link)->connections == 0 && (*link)->full_ns == 0)
+        if ((*link)->connections == 0 && (*link)->full_ns == 0 && (*link)->miss_ns == 0)
             entry_drop(shard, link);
     }
     shard_unlock(shard);
+}
+
+/* When a bucket that is full at full_ns would be full after one more event. */
+static int64_t after_one(int64_t full_ns, const struct rate *rate, int64_t now_ns)
+{
+    return (full_ns > now_ns ? full_ns : now_ns) + rate->per_ms * NS_PER_MS / rate->events;
 }
 
 bool limits_handshake(struct limits *limits, const struct addr *client, const struct rate *rate,
@@ -248,21 +257,47 @@ bool limits_handshake(struct limits *limits, const struct addr *client, const st
     if (rate->events <= 0 || !who_is(limits, client, &who))
         return true;
     int64_t now_ns = now_ms * NS_PER_MS;
-    int64_t window_ns = rate->per_ms * NS_PER_MS;
-    int64_t interval_ns = window_ns / rate->events;
-
     struct shard *shard = shard_lock(limits, &who);
     shard->now_ns = now_ns;
     struct entry *entry = entry_get(limits, shard, &who);
-    bool ok = true;
-    if (entry) {
-        int64_t from = entry->full_ns > now_ns ? entry->full_ns : now_ns;
-        ok = from + interval_ns - now_ns <= window_ns;
-        if (ok)
-            entry->full_ns = from + interval_ns;
-    }
+    int64_t next = entry ? after_one(entry->full_ns, rate, now_ns) : 0;
+    bool ok = next - now_ns <= rate->per_ms * NS_PER_MS;
+    if (ok && entry)
+        entry->full_ns = next;
     shard_unlock(shard);
     return ok;
+}
+
+bool limits_may_miss(struct limits *limits, const struct addr *client, const struct rate *rate,
+                     int64_t now_ms)
+{
+    struct who who;
+    if (rate->events <= 0 || !who_is(limits, client, &who))
+        return true;
+    int64_t now_ns = now_ms * NS_PER_MS;
+    struct shard *shard = shard_lock(limits, &who);
+    const struct entry *entry = *entry_find(shard, &who);
+    int64_t next = entry ? after_one(entry->miss_ns, rate, now_ns) : 0;
+    shard_unlock(shard);
+    return next - now_ns <= rate->per_ms * NS_PER_MS;
+}
+
+void limits_miss(struct limits *limits, const struct addr *client, const struct rate *rate,
+                 int64_t now_ms)
+{
+    struct who who;
+    if (rate->events <= 0 || !who_is(limits, client, &who))
+        return;
+    int64_t now_ns = now_ms * NS_PER_MS;
+    int64_t most_ns = now_ns + (rate->per_ms + DEBT_MS) * NS_PER_MS;
+    struct shard *shard = shard_lock(limits, &who);
+    shard->now_ns = now_ns;
+    struct entry *entry = entry_get(limits, shard, &who);
+    if (entry) {
+        int64_t next = after_one(entry->miss_ns, rate, now_ns);
+        entry->miss_ns = next < most_ns ? next : most_ns;
+    }
+    shard_unlock(shard);
 }
 
 void limits_sweep(struct limits *limits, int64_t now_ms)

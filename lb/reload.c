@@ -12,8 +12,10 @@
  *                                                         │ values that the file changed
  *                                                         │ checks go on with the new options
  *                                                         │ editions ─────────────────►│ at the top
- *       ◄───────────────────────── done ──────────────────│                            │ of a turn
- *       closes what is gone                               │◄──── older editions back ──┤
+ *                                                         │                            │ of a turn
+ *       ◄───────────────── done, "Reloaded." ─────────────│◄──── adopted, by all ──────┤
+ *       closes what is gone                               │                            │
+ *                                                         │◄──── older editions back ──┤
  *                                                         │ freed, oldest snapshot …
  *
  * What an operator changed (weights, states, limits, addresses) stays, unless the file's value for
@@ -301,14 +303,41 @@ static void look_at_certificates(struct reload *reload)
 
 /* ---- what is said about it ---- */
 
-static void tell_waiting(struct reload *reload)
+/* Those that wait for this snapshot; NULL: for one that does not come. */
+static void tell_waiting(struct reload *reload, const struct snapshot *snapshot)
 {
-    while (!list_empty(&reload->waits)) {
-        struct reload_wait *wait = container_of(list_first(&reload->waits), struct reload_wait,
-                                                node);
+    struct list told;
+    list_init(&told);
+    list_each_safe(node, &reload->waits)
+    {
+        if (container_of(node, struct reload_wait, node)->snapshot != snapshot)
+            continue;
+        list_remove(node);
+        list_push_back(&told, node);
+    }
+    while (!list_empty(&told)) {
+        struct reload_wait *wait = container_of(list_first(&told), struct reload_wait, node);
         list_remove(&wait->node);
         wait->done(wait, &reload->status);
     }
+}
+
+/* On control's thread. */
+static void edition_adopted(struct letter *letter, void *receiver)
+{
+    struct edition *edition = container_of(letter, struct edition, adopted);
+    struct snapshot *snapshot = edition->snapshot;
+    struct reload *reload = edition->worker->serving->reload;
+    (void)receiver;
+    if (!reload->over && ++snapshot->adopted == snapshot->edition_count)
+        tell_waiting(reload, snapshot);
+}
+
+/* serving->adopted: on the worker's thread. */
+static void adopt(struct serving *serving, struct edition *edition)
+{
+    edition->adopted.deliver = edition_adopted;
+    mailbox_post(&serving->reload->loop->mailbox, &edition->adopted);
 }
 
 void reload_refuse(struct reload *reload, const char *why)
@@ -320,7 +349,7 @@ void reload_refuse(struct reload *reload, const char *why)
     snprintf(status->error, sizeof(status->error), "%s", why);
     log_error("reload failed, nothing changed reason=\"%s\"", why);
     events_add(reload->serving, EVENT_RELOAD, "reload failed, nothing changed: %s", why);
-    tell_waiting(reload);
+    tell_waiting(reload, NULL);
 }
 
 static void note_done(struct reload *reload, size_t restarts, const char *names, int64_t began_ms)
@@ -342,7 +371,12 @@ static void note_done(struct reload *reload, size_t restarts, const char *names,
                     restarts, names);
     events_add(reload->serving, EVENT_RELOAD, "configuration loaded again: %s%s%s", config->file,
                restarts > 0 ? "; needs a restart: " : "", names);
-    tell_waiting(reload);
+    list_each(node, &reload->waits)
+    {
+        struct reload_wait *wait = container_of(node, struct reload_wait, node);
+        if (!wait->snapshot)
+            wait->snapshot = reload->serving->snapshot;
+    }
 }
 
 void reload_describe(const struct problems *problems, const char *file, char *out, size_t size)
@@ -500,6 +534,7 @@ struct reload *reload_new(struct serving *serving, struct loop *loop, struct wat
     look_at_certificates(reload);
     serving->reload = reload;
     serving->reload_status = &reload->status;
+    serving->adopted = adopt;
     serving->released = release;
     return reload;
 }
@@ -524,6 +559,7 @@ const struct reload_status *reload_status(const struct reload *reload)
 
 void reload_await(struct reload *reload, struct reload_wait *wait)
 {
+    wait->snapshot = NULL;
     list_push_back(&reload->waits, &wait->node);
 }
 

@@ -40,10 +40,11 @@ void reload_refuse(struct reload *reload, const char *why);
 /* Without a master: reads the file, binds, applies. */
 bool reload_alone(struct reload *reload, struct bindings *bindings);
 
-/* Somebody waits for the end of the reload that has been asked for. `done` comes once, from the
- * loop; reload_forget: it shall not. */
+/* Somebody waits for the end of the reload that has been asked for: it failed, or every worker goes by
+ * the new configuration. `done` comes once, from the loop; reload_forget: it shall not. */
 struct reload_wait {
     struct list node;
+    const struct snapshot *snapshot; /* what came of it; NULL: nothing yet */
     void (*done)(struct reload_wait *wait, const struct reload_status *status);
 };
 void reload_await(struct reload *reload, struct reload_wait *wait);

@@ -431,6 +431,14 @@ void request_choose(struct exchange *x)
     sticky_find(x->backend, &worker->eio, &worker->head, base, addr_ip_bytes(&client),
                 worker->loop.now_ms, &owner);
     note_owner(x, &owner);
+    if (owner.sid_unproven && owner.answer != STICKY_DEAD) {
+        if (!sids_may_miss(x)) {
+            flow_count(flow, COUNTER_SIO_SIDS_LIMITED, 1);
+            flow_end(flow, END_RATE_LIMITED);
+            return;
+        }
+        sids_note(x);
+    }
     if (x->backend->config->opt.cookie_mode == COOKIE_INSERT)
         x->cookie_server = sticky_cookie_server(x->backend, &worker->head, base,
                                                 worker->loop.now_ms);
@@ -440,7 +448,6 @@ void request_choose(struct exchange *x)
         return;
     case STICKY_OWNER:
         x->owned = owner.by == STICKY_SID;
-        sids_note(x);
         server_take_over(owner.server);
         exchange_join(x, owner.server);
         request_to_owner(x, &owner);

@@ -7,8 +7,8 @@
  * read.
  *
  * A client that announces a body has to send it: silence ends it after timeouts.client, and after the
- * first timeouts.request its average must reach limits.body_rate. Waiting for a slow server does not
- * count against it.
+ * first timeouts.request its average must reach limits.body_rate, whether bytes come or not. Waiting
+ * for a slow server does not count against it.
  */
 #include "lb/exchange.h"
 
@@ -36,10 +36,23 @@ static bool body_too_large(const struct exchange *x)
     return x->request_received > (uint64_t)x->frontend->config->opt.limit_body;
 }
 
-/* Waiting for the client's next bytes of the body. */
+/* Waiting for the client's next bytes of the body: until it was silent for too long, or its average
+ * falls below the least rate, whichever comes first. */
 static void body_deadline(struct exchange *x)
 {
-    flow_deadline(x->flow, x->frontend->config->opt.timeout_client_ms, END_BODY_SLOW);
+    const struct frontend_options *options = &x->frontend->config->opt;
+    int64_t now_us = x->flow->worker->loop.now_us;
+    int64_t ms = options->timeout_client_ms;
+    if (x->rate_since_us == 0)
+        x->rate_since_us = now_us;
+    if (options->limit_body_rate > 0) {
+        double paid_ms = (double)x->rate_received * 1000 / (double)options->limit_body_rate;
+        double left_ms = (double)options->timeout_request_ms + paid_ms -
+                         (double)(now_us - x->rate_since_us) / 1000;
+        if (left_ms < (double)ms)
+            ms = left_ms > 0 ? (int64_t)left_ms + 1 : 1;
+    }
+    flow_deadline(x->flow, ms, END_BODY_SLOW);
 }
 
 /*
@@ -144,6 +157,7 @@ void request_body(struct exchange *x)
     }
     flow->client.in_limit = x->head_bytes + GATHER_MAX + BUF_SMALL;
     flow_enter(flow, FLOW_GATHER);
+    body_deadline(x);
 }
 
 void request_gather(struct flow *flow)

@@ -54,6 +54,7 @@ static void watch_look(struct exchange *x, struct span body, struct span piece)
         return;
     case WATCH_UNKNOWN:
         if (eio_is_unknown_sid(body)) {
+            x->unproven = !x->hold.held;
             flow_count(x->flow, COUNTER_SIO_UNKNOWN_ANSWERS, 1);
             sidmap_drop(x->backend->sids, &x->hold);
             x->watch = WATCH_NOTHING;
@@ -93,7 +94,8 @@ static enum watch watch_for(const struct exchange *x, const struct head *head)
 {
     if (x->handshake && (x->polling || x->legacy) && head->status == 200)
         return WATCH_HANDSHAKE;
-    if ((x->hold.held || x->owned) && (head->status == 400 || (x->legacy && head->status == 200)))
+    bool watched = x->hold.held || x->owned || (x->unproven && x->legacy);
+    if (watched && (head->status == 400 || (x->legacy && head->status == 200)))
         return WATCH_UNKNOWN;
     if (x->held_poll && x->hold.held && head->status == 200 && head->framing == FRAMING_LENGTH &&
         head->content_length <= 3)

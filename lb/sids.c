@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What an exchange does about session ids beyond finding the owner: a handshake's answer is learned,
- * with sid.mode `tag` also rewritten; and a session that another balancer opened (its sid says whose
- * it is, but the table has never seen it) is entered once its server has confirmed it.
+ * with sid.mode `tag` also rewritten; and a session that the table does not know (another balancer
+ * opened it, or the table was lost) is entered once its server has confirmed it.
  *
  * A handshake's answer that gets a tag is held back from its head on, because the length changes:
  *
@@ -15,7 +15,16 @@
  *
  * Unknown sids never create state, forged ones included: only an answer that a server gives to none
  * but a living session (200 to a poll or a POST, 101) enters one. 0.9 answers 200 to any sid, so
- * its sessions are entered by their handshakes only. Until then such a request counts as `loose`.
+ * its sessions are entered by their handshakes only. Until then such a request counts as `loose` if
+ * its sid names its owner.
+ *
+ * A sid that is nobody's costs a server as much as a handshake, so rate_limit.handshakes_per_ip bounds
+ * them as well, in a bucket of their own. What is counted is that a server was asked and did not
+ * confirm it: a live session is never counted, also when all of them come anew after a restart.
+ *
+ *     unknown to the table ─► too many were nobody's? ─► 429
+ *                                       └─ no ─► a server ─┬─ confirms ─► entered
+ *                                                          └─ does not ─► counted (sids_settle)
  */
 #include "lb/exchange.h"
 
@@ -25,13 +34,34 @@
 #include <assert.h>
 #include <string.h>
 
-/* ---- sessions that this balancer did not open ---- */
+/* ---- sids that the table does not know ---- */
+
+bool sids_may_miss(struct exchange *x)
+{
+    const struct rate *rate = &x->frontend->config->opt.handshakes_per_ip;
+    struct addr client;
+    if (rate->events == 0 || x->method == METHOD_OPTIONS)
+        return true; /* a preflight is answered whatever the sid */
+    x->unproven = true;
+    peer_to_addr(exchange_client(x), &client);
+    return limits_may_miss(x->frontend->limits, &client, rate, x->flow->worker->loop.now_ms);
+}
+
+void sids_settle(struct exchange *x)
+{
+    const struct rate *rate = &x->frontend->config->opt.handshakes_per_ip;
+    struct addr client;
+    if (!x->unproven || !x->sent)
+        return;
+    peer_to_addr(exchange_client(x), &client);
+    limits_miss(x->frontend->limits, &client, rate, x->flow->worker->loop.now_ms);
+}
 
 void sids_note(struct exchange *x)
 {
     struct worker *worker = x->flow->worker;
     struct span sid = eio_sid(&worker->eio);
-    if (!x->owned || x->hold.held || x->legacy || x->sid)
+    if (sid.len == 0 || x->legacy || x->method == METHOD_OPTIONS)
         return;
     x->sid = pool_lend(&worker->lines);
     if (!x->sid)
@@ -51,6 +81,8 @@ void sids_confirm(struct exchange *x, uint16_t status)
 {
     int64_t now_ms = x->flow->worker->loop.now_ms;
     struct sid_found found;
+    if (x->legacy ? status == 200 : confirms(x, status))
+        x->unproven = false; /* 0.9's body may still say otherwise */
     if (!x->sid || x->hold.held || x->closes_sid || !confirms(x, status))
         return;
     struct span sid = {x->sid, x->sid_len};

@@ -75,6 +75,7 @@ struct snapshot {
     /* lb/edition */
     struct edition *editions; /* edition_count of them, one per worker */
     unsigned edition_count;
+    unsigned adopted;      /* workers that go by it; control's */
     unsigned released;     /* workers that are done with it; control's */
     struct snapshot *next; /* older ones that are not free yet; control's */
 };

@@ -164,6 +164,7 @@ static bool find_by_sid(struct backend *backend, const struct eio_request *eio, 
     bool known = !eio->sid_too_long &&
                  sidmap_hold(backend->sids, eio_sid(eio), now_ms, &found, &out->hold);
     enum sidname_answer said = sidname_owner(backend, eio_sid(eio), &named);
+    out->sid_unproven = !known;
     if (!known && said == SIDNAME_NOTHING) {
         out->sid_missed = true;
         return false;

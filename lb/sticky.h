@@ -25,7 +25,8 @@ struct sticky_owner {
     int64_t lifetime_ms; /* of the sid; 0 without */
     int64_t created_ms;
     bool kick;
-    bool sid_missed; /* the request has a sid that the table does not know */
+    bool sid_missed;   /* the request has a sid of which nobody knows whose it is */
+    bool sid_unproven; /* it has one that the table does not know, whoever it names */
 };
 
 /* head and base are the request's; client_ip are the bytes of the client's address. */

@@ -193,6 +193,7 @@ static const struct shown {
     {COUNTER_SIO_MOVED_STOP, ON_BACKENDS | ON_SERVERS, "moves_total", "reason", "stop", NULL},
     {COUNTER_SIO_MOVED_DOWN, ON_BACKENDS | ON_SERVERS, "moves_total", "reason", "down", NULL},
     {COUNTER_SIO_HANDSHAKES_LIMITED, ON_BACKENDS, "handshakes_limited_total", NULL, NULL, NULL},
+    {COUNTER_SIO_SIDS_LIMITED, ON_BACKENDS, "unknown_sids_limited_total", NULL, NULL, NULL},
     {COUNTER_SIO_UNKNOWN_ANSWERS, ON_BACKENDS | ON_SERVERS, "sid_unknown_answers_total", NULL, NULL,
      NULL},
     {COUNTER_SIO_UNLEARNED, ON_BACKENDS | ON_SERVERS, "handshakes_unlearned_total", NULL, NULL,

@@ -118,6 +118,8 @@ void worker_change_edition(struct letter *letter, void *receiver)
     listener_change_all(worker, before);
     flow_change_edition(worker, before, servers_gone);
     edition_drop(before);
+    if (worker->serving->adopted)
+        worker->serving->adopted(worker->serving, edition);
 }
 
 /*

@@ -115,7 +115,9 @@ struct serving {
     /* Live traffic had trouble with this server. Control's, for any thread; cheap when repeated:
      * one letter per server is under way at most. */
     void (*report)(struct serving *serving, struct server *server, enum health_event event);
-    /* A worker is done with a snapshot. Control's, for any worker; NULL: nobody wants to know. */
+    /* A worker goes by a snapshot, and is done with it. Control's, for any worker; NULL: nobody wants
+     * to know. */
+    void (*adopted)(struct serving *serving, struct edition *edition);
     void (*released)(struct serving *serving, struct edition *edition);
 };
 

@@ -2,17 +2,8 @@
 // Every byte at every place of a request where one byte decides: what the grammar allows (RFC 9110 §5, RFC
 // 9112 §3, §5, §7.1) reaches the server in the one form, all else is refused, reaches nobody, and closes.
 import assert from 'node:assert/strict';
+import {blank, digit, hex, host, jobsOf, probeAll, token, value, visible} from './every_byte.mjs';
 import {RawConn, front, normal, once, recorder, written} from './lib.mjs';
-
-const among = set => c => set.includes(c);
-const alnum = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
-const token = among(`!#$%&'*+-.^_\`|~${alnum}`);
-const visible = c => c > ' ' && c < '\x7f';
-const blank = among(' \t');
-const value = c => visible(c) || blank(c) || c >= '\x80';
-const host = among(`-._~!$&'()*+;=${alnum}`);
-const digit = among('0123456789');
-const hex = among('0123456789abcdefABCDEF');
 
 const get = (path, ...lines) => `GET ${path} HTTP/1.1\r\nHost: a\r\n${lines.map(each => `${each}\r\n`).join('')}\r\n`;
 const sized = (path, field) => `POST ${path} HTTP/1.1\r\nHost: a\r\n${field}\r\n\r\nz`;
@@ -49,7 +40,7 @@ const places = {
 };
 
 /* Nobody's end of sending helps: a refusal must close by itself. What is wrong, or nothing. */
-async function probe(limpet, place, c, path) {
+const prober = limpet => async (place, c, path) => {
   const conn = await RawConn.open(limpet.port());
   try {
     conn.send(Buffer.from(place.send(c, path), 'latin1'));
@@ -61,24 +52,14 @@ async function probe(limpet, place, c, path) {
   } finally {
     conn.close();
   }
-}
+};
 
 once('every byte, at every place where one decides', {limpetOnly: true}, async t => {
-  const AT_ONCE = 32;
   const server = await recorder(t);
   const limpet = await front(t, server);
-  const jobs = Object.entries(places).flatMap(([name, place], n) =>
-    Array.from({length: 256}, (_, code) => ({name, place, c: String.fromCharCode(code), path: `/p${n}x${code}/a`}))
-      .filter(({c}) => !place.skip?.(c) || place.to(c, '')));
-  const failures = [];
+  const jobs = jobsOf(places, (place, c) => place.to(c, ''));
   const wanted = new Map(jobs.map(job => [job.path, job.place.to(job.c, job.path) || undefined]));
-  await Promise.all(Array.from({length: AT_ONCE}, async (_, k) => {
-    for (let i = k; i < jobs.length; i += AT_ONCE) {
-      const {name, place, c, path} = jobs[i];
-      const wrong = await probe(limpet, place, c, path).catch(error => error.message);
-      if (wrong) failures.push(`${JSON.stringify(c)} ${name}: ${wrong}`);
-    }
-  }));
+  const failures = await probeAll(jobs, prober(limpet));
   assert.deepEqual(failures, []);
   assert.deepEqual(server.faults, [], 'malformed at the server');
   for (const request of server.requests) {

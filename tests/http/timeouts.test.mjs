@@ -78,6 +78,20 @@ once('a body below limits.body_rate', {limpetOnly: true}, async t => {
   assert.equal(server.requests.length, 0);
 });
 
+once('silence counts against limits.body_rate, too', {limpetOnly: true}, async t => {
+  const server = await recorder(t);
+  const limpet = await front(t, server, {frontend: {timeouts: {request: '400ms', client: '10s'}, limits: {body_rate: 100000}}});
+  // 400 ms, and a millisecond for every hundred bytes; the last one is being streamed already.
+  for (const [announced, sent, due] of [[4096, 0, 400], [40000, 20000, 600], [500000, 100000, 1400]]) {
+    const conn = await RawConn.open(limpet.port());
+    conn.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${announced}\r\n\r\n${'x'.repeat(sent)}`);
+    const {took, text} = await lasts(conn);
+    about(took, due);
+    assert.match(text, /^HTTP\/1\.1 408 /);
+  }
+  assert.equal(server.requests.length, 0);
+});
+
 once('a body above limits.body_rate may take its time', {limpetOnly: true}, async t => {
   const server = await recorder(t);
   const limpet = await front(t, server, {frontend: {timeouts: {request: '300ms', client: '10s'}, limits: {body_rate: 100}}});

@@ -64,8 +64,12 @@ behaviour('half a request at a frontend that goes and comes back', {limpetOnly: 
   const half = await RawConn.open(front.address('old'));
   half.send('GET /one HTTP/1.1\r\nHo');
   await eventually('it is there', async () => (await front.admin.num('Flows')) === 1);
-  await reload({frontends: {main: frontends.main}, backends: {a: backends.a}});
-  await reload({frontends: {old: {...frontends.old, backend: 'b'}, main: frontends.main}, backends: {a: backends.a, b: backends.b}});
+  const [without, again] = [{frontends: {main: frontends.main}, backends: {a: backends.a}},
+    {frontends: {old: {...frontends.old, backend: 'b'}, main: frontends.main}, backends: {a: backends.a, b: backends.b}}];
+  for (let i = 0; i < 10; i++) {
+    await reload(without);   // Once it is said to be done, no worker listens there any more.
+    await reload(again);
+  }
   half.send('st: x\r\n\r\n');
   const answered = await half.response();
   assert.deepEqual([answered.status, answered.text, answered.header('connection')], [200, 'e', 'close']);

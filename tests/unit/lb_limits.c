@@ -109,6 +109,42 @@ static void a_bucket_is_as_deep_as_its_rate(void **state)
     limits_free(limits);
 }
 
+/* Sids that were nobody's: counted afterwards, so that many asked at once run into debt. */
+static void misses_have_a_bucket_of_their_own(void **state)
+{
+    (void)state;
+    struct limits *limits = limits_new();
+    struct addr a = v4(1), b = v4(2);
+    struct rate rate = {20, 1000};
+    int64_t now = 5000;
+    for (int i = 0; i < 100; i++)
+        assert_true(limits_may_miss(limits, &a, &rate, now)); // asking counts nothing
+    assert_int_equal(limits_used(limits), 0);
+    for (int i = 0; i < 20; i++) {
+        assert_true(limits_may_miss(limits, &a, &rate, now));
+        limits_miss(limits, &a, &rate, now);
+    }
+    assert_false(limits_may_miss(limits, &a, &rate, now));
+    assert_true(limits_may_miss(limits, &b, &rate, now));
+    assert_true(limits_handshake(limits, &a, &rate, now));
+    assert_true(limits_may_miss(limits, &a, &rate, now + 50));
+    for (int i = 0; i < 40; i++)
+        limits_miss(limits, &a, &rate, now); // these were on their way already
+    assert_false(limits_may_miss(limits, &a, &rate, now + 2049));
+    assert_true(limits_may_miss(limits, &a, &rate, now + 2050));
+    for (int i = 0; i < 100000; i++)
+        limits_miss(limits, &a, &rate, now);
+    limits_sweep(limits, now + 2000); // still there, though its other bucket is full
+    assert_false(limits_may_miss(limits, &a, &rate, now + 60049));
+    assert_true(limits_may_miss(limits, &a, &rate, now + 60050));
+    limits_sweep(limits, now + 61000);
+    assert_int_equal(limits_used(limits), 0);
+    struct rate none = {0, 1000};
+    limits_miss(limits, &a, &none, now);
+    assert_true(limits_may_miss(limits, &a, &none, now));
+    limits_free(limits);
+}
+
 static void slow_rates_are_exact(void **state)
 {
     (void)state;
@@ -201,6 +237,7 @@ int main(void)
         cmocka_unit_test(ipv6_counts_by_its_network),
         cmocka_unit_test(unix_sockets_have_no_address),
         cmocka_unit_test(a_bucket_is_as_deep_as_its_rate),
+        cmocka_unit_test(misses_have_a_bucket_of_their_own),
         cmocka_unit_test(slow_rates_are_exact),
         cmocka_unit_test(full_buckets_are_forgotten),
         cmocka_unit_test(the_table_is_bounded),

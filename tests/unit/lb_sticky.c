@@ -89,6 +89,7 @@ static void a_sid_leads_to_its_server(void **state)
     assert_int_equal(owner.lifetime_ms, 45000 + SIDMAP_SLACK_MS);
     assert_true(owner.hold.held);
     assert_false(owner.sid_missed);
+    assert_false(owner.sid_unproven);
     assert_false(owner.kick);
     sidmap_mark_kick(f.backend->sids, SPAN("abc"));
     sidmap_release(f.backend->sids, &owner.hold, NOW);
@@ -150,6 +151,7 @@ static void unknown_sids_are_missed(void **state)
     struct sticky_owner owner = find(&f, "nobody", NULL);
     assert_int_equal(owner.answer, STICKY_NOBODY);
     assert_true(owner.sid_missed);
+    assert_true(owner.sid_unproven);
     assert_false(owner.hold.held);
     assert_int_equal(sidmap_used(f.backend->sids), 0);
 

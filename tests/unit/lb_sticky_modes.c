@@ -76,6 +76,7 @@ static void expect_owner(struct fixture *f, const char *sid, int server)
     assert_int_equal(owner.by, STICKY_SID);
     assert_ptr_equal(owner.server, f->backend->servers[server]);
     assert_false(owner.sid_missed);
+    assert_int_equal(owner.sid_unproven, !owner.hold.held);
     sidmap_release(f->backend->sids, &owner.hold, NOW);
 }
 
