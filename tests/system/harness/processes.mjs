@@ -3,6 +3,8 @@
  * Child processes that never outlive the test: whoever starts one registers it here, and the
  * end of the test process ends them all, by pid.
  */
+import fs from 'node:fs';
+
 const living = new Set();
 const ends = new WeakMap();     // test context → what to do at its end
 
@@ -42,6 +44,9 @@ export function exited(child) {
     return Promise.resolve({code: child.exitCode, signal: child.signalCode});
   return new Promise(resolve => child.once('exit', (code, signal) => resolve({code, signal})));
 }
+
+/* KiB of memory that a process has for itself, its share of what it shares included. */
+export const pss = pid => Number(/^Pss:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
 
 export const alive = child => child.exitCode === null && child.signalCode === null;
 
