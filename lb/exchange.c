@@ -201,6 +201,7 @@ static void count_reason(struct flow *flow, enum end_reason reason)
         flow_count(flow, COUNTER_SERVER_ABORTS, 1);
         return;
     case END_NO_MEMORY:
+    case END_NO_PORT:
         flow_count(flow, COUNTER_INTERNAL_ERRORS, 1);
         return;
     case END_DONE:

@@ -244,10 +244,21 @@ static bool shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
-/* Lacks this server only (ports towards it, room in its backlog): another may do. */
-static bool shortage_there(int error)
+/* There is no connection: whose fault is it, and may another server do? */
+static void request_unconnected(struct exchange *x, int error)
 {
-    return error == EADDRNOTAVAIL || error == EAGAIN;
+    if (error == ECONNREFUSED || error == ENOENT)
+        exchange_report(x, HEALTH_EVENT_REFUSED);
+    if (error == EADDRNOTAVAIL) { /* ports are taken per server address */
+        flow_count(x->flow, COUNTER_PORTS_EXHAUSTED, 1);
+        request_failed(x, END_NO_PORT);
+        return;
+    }
+    bool full = error == EAGAIN; /* its backlog, on a unix socket */
+    if (shortage(error) || (x->owned && full))
+        flow_end(x->flow, END_NO_MEMORY);
+    else
+        request_failed(x, END_CONNECT_FAILED);
 }
 
 static void request_connect(struct exchange *x)
@@ -264,13 +275,7 @@ static void request_connect(struct exchange *x)
         return;
     }
     if (!x->up) {
-        int error = errno;
-        if (error == ECONNREFUSED || error == ENOENT)
-            exchange_report(x, HEALTH_EVENT_REFUSED);
-        if (shortage(error) || (x->owned && shortage_there(error)))
-            flow_end(flow, END_NO_MEMORY);
-        else
-            request_failed(x, END_CONNECT_FAILED);
+        request_unconnected(x, errno);
         return;
     }
     if (x->up->conn.connecting)
@@ -326,7 +331,9 @@ static enum end_reason none_left(const struct exchange *x)
 {
     if (x->tries == 0)
         return END_NO_SERVER;
-    return x->failure == END_SERVER_GONE_HEAD ? END_SERVER_GONE_HEAD : END_CONNECT_FAILED;
+    if (x->failure == END_SERVER_GONE_HEAD || x->failure == END_NO_PORT)
+        return x->failure;
+    return END_CONNECT_FAILED;
 }
 
 /* It need not wait (any longer). */

@@ -6,9 +6,8 @@
 // bounded, and given back.
 import assert from 'node:assert/strict';
 import {fork} from 'node:child_process';
-import fs from 'node:fs';
 import path from 'node:path';
-import {RawConn, atEnd, balance, behaviour, connect, eventually, numbered, root, sanitized, startServers} from './harness/index.mjs';
+import {atEnd, balance, behaviour, connect, eventually, full, latencies, numbered, pss, root, sanitized, startServers} from './harness/index.mjs';
 
 const script = name => path.join(root, 'tests/system/harness', name);
 const told = child => new Promise(resolve => child.once('message', resolve));
@@ -24,24 +23,6 @@ async function report(flood) {
   return told(flood);
 }
 
-const pss = pid => Number(/^Pss:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
-const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-
-/* How long requests on a kept connection take, one after the other, for so long. */
-async function latencies(where, ms) {
-  const conn = await RawConn.open(where);
-  const out = [];
-  for (const end = performance.now() + ms; performance.now() < end;) {
-    const before = performance.now();
-    assert.equal((await conn.ask('GET', '/who', {within: 20000})).status, 200);
-    out.push(performance.now() - before);
-  }
-  conn.close();
-  out.sort((a, b) => a - b);
-  return {median: quantile(out, 0.5), p99: quantile(out, 0.99), count: out.length};
-}
-
-const full = process.env.LIMPET_TEST_FULL === '1';
 /* What no limit bounds (session ids that nobody knows go on to the servers) costs what the servers' answers cost. */
 const floods = {
   connect: {count: full ? 5000 : 500, backend: {}, frontend: {rate_limit: {connections_per_ip: 100}}, counter: 'dcon'},

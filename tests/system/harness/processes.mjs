@@ -3,6 +3,8 @@
  * Child processes that never outlive the test: whoever starts one registers it here, and the
  * end of the test process ends them all, by pid.
  */
+import fs from 'node:fs';
+
 const living = new Set();
 const ends = new WeakMap();     // test context → what to do at its end
 
@@ -42,6 +44,23 @@ export function exited(child) {
     return Promise.resolve({code: child.exitCode, signal: child.signalCode});
   return new Promise(resolve => child.once('exit', (code, signal) => resolve({code, signal})));
 }
+
+/* The same of a process that is nobody's child here. */
+export function gone(pid) {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/* A process's share of memory, in KiB. */
+export const pss = pid => Number(/^Pss:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
+
+/* CPU time of some processes so far, in clock ticks. */
+export const ticks = pids => pids.reduce((all, pid) => all + fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13)
+  .reduce((sum, each) => sum + Number(each), 0), 0);
 
 export const alive = child => child.exitCode === null && child.signalCode === null;
 
