@@ -242,9 +242,9 @@ bool log_start(void)
 static bool writer_join(void)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += STOP_MS / 1000;
-    return pthread_timedjoin_np(writer.thread, NULL, &until) == 0;
+    return pthread_clockjoin_np(writer.thread, NULL, CLOCK_MONOTONIC, &until) == 0;
 }
 
 /* Under the lock, without a writer: what was asked of it after its last round. */

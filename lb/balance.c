@@ -2,12 +2,12 @@
 /*
  * Choosing a server for a request that has no owner.
  *
- * One round: `candidates` are the servers that may get it and have a place left, of one tier (the
- * backup tier only when the main tier has no usable server that was not tried; those that missed a
- * Redis failover only when there are no others). A policy picks one
- * of them; server_take makes the pick real. Another worker may have taken the last place meanwhile:
- * then the next round no longer sees that server. Nothing is allocated and nothing is locked: a
- * policy walks the servers and asks `eligible` about each.
+ * A round looks at one tier after the other (the backup tier only when the main tier has no usable
+ * server that was not tried; those that missed a Redis failover only when there are no others), and a
+ * policy picks one of the servers of a tier that may get it and have a place left. server_take makes
+ * the pick real. Another worker may have taken the last place meanwhile: then the next round no longer
+ * sees that server. Nothing is allocated and nothing is locked: a policy walks the servers once, random
+ * three times, and asks `eligible` about each.
  *
  *   leastconn   least (load + 1) / weight; ties go to whom the rotating start meets first
  *   roundrobin  smooth and weighted: everybody earns its weight, the richest pays the total
@@ -29,8 +29,6 @@ struct round {
     const struct balance_input *input; /* NULL: nothing was tried */
     bool backup, stale;                /* which tier; servers that missed a Redis failover, too? */
     bool skip_full;
-    size_t eligible; /* servers in the round */
-    int64_t total_weight;
 };
 
 static int weight_of(const struct server *server)
@@ -48,58 +46,49 @@ static bool was_tried(const struct balance_input *input, const struct server *se
     return false;
 }
 
-static bool eligible(const struct round *round, const struct server *server)
+/* May the server at this index be given it? */
+static bool eligible(const struct round *round, size_t index)
 {
-    const struct config_server *config = backend_server_config(round->backend, server);
-    return config && config->opt.backup == round->backup && server_usable(server) &&
+    const struct backend *backend = round->backend;
+    const struct server *server = backend->servers[index];
+    return backend->config->servers[index].opt.backup == round->backup && server_usable(server) &&
            (round->stale || !server_stale(server)) && !(round->skip_full && server_full(server)) &&
            !was_tried(round->input, server);
 }
 
-/* Picks the tier and counts it. False: nobody is usable; *full then says whether somebody would be
- * if it had a place. */
-static bool round_begin(struct round *round, bool *full)
+struct burden {
+    int64_t load;
+    int weight;
+};
+
+static struct burden burden_of(const struct server *server)
 {
-    *full = false;
-    for (int tier = 0; tier < 4 && !*full; tier++) {
-        round->backup = tier % 2 == 1;
-        round->stale = tier >= 2;
-        round->eligible = 0;
-        round->total_weight = 0;
-        for (size_t i = 0; i < round->backend->server_count; i++) {
-            const struct server *server = round->backend->servers[i];
-            if (eligible(round, server)) {
-                round->eligible++;
-                round->total_weight += weight_of(server);
-            } else if (round->skip_full && server_full(server)) {
-                struct round with_full = *round;
-                with_full.skip_full = false;
-                *full = *full || eligible(&with_full, server);
-            }
-        }
-        if (round->eligible > 0 && round->total_weight > 0)
-            return true;
-    }
-    return false;
+    return (struct burden){server_load(server) + 1, weight_of(server)};
 }
 
-/* Is a less loaded than b, for its weight? Loads are far below 2^40 and weights below 2^17: no
- * overflow. */
-static bool less_loaded(const struct server *a, const struct server *b)
+/* Is a the lighter one, for its weight? Loads are far below 2^40 and weights below 2^17: no overflow. */
+static bool lighter(struct burden a, struct burden b)
 {
-    return (server_load(a) + 1) * weight_of(b) < (server_load(b) + 1) * weight_of(a);
+    return a.load * b.weight < b.load * a.weight;
 }
 
 static struct server *pick_leastconn(const struct round *round)
 {
     struct backend *backend = round->backend;
-    size_t start = round->input->state->turn++ % backend->server_count;
+    size_t index = round->input->state->turn++ % backend->server_count;
     struct server *best = NULL;
+    struct burden least = {0};
 
     for (size_t i = 0; i < backend->server_count; i++) {
-        struct server *server = backend->servers[(start + i) % backend->server_count];
-        if (eligible(round, server) && (!best || less_loaded(server, best)))
-            best = server;
+        if (eligible(round, index)) {
+            struct burden burden = burden_of(backend->servers[index]);
+            if (!best || lighter(burden, least)) {
+                best = backend->servers[index];
+                least = burden;
+            }
+        }
+        if (++index == backend->server_count)
+            index = 0;
     }
     return best;
 }
@@ -115,7 +104,7 @@ static struct server *pick_roundrobin(const struct round *round)
     for (size_t i = 0; i < backend->server_count; i++) {
         size_t index = (start + i) % backend->server_count;
         struct server *server = backend->servers[index];
-        if (!eligible(round, server))
+        if (!eligible(round, index))
             continue;
         int weight = weight_of(server);
         state->credit[index] += weight;
@@ -130,11 +119,10 @@ static struct server *pick_roundrobin(const struct round *round)
     return best;
 }
 
-/* A weighted draw among the eligible, without `except`. */
-static struct server *draw(const struct round *round, const struct server *except)
+/* A weighted draw among the eligible, whose weights are `total`, without `except`. */
+static struct server *draw(const struct round *round, int64_t total, const struct server *except)
 {
     struct backend *backend = round->backend;
-    int64_t total = round->total_weight - (except ? weight_of(except) : 0);
     if (total <= 0)
         return NULL;
     int64_t at = (int64_t)rng_below(round->input->rng, (uint64_t)total);
@@ -142,7 +130,7 @@ static struct server *draw(const struct round *round, const struct server *excep
 
     for (size_t i = 0; i < backend->server_count; i++) {
         struct server *server = backend->servers[i];
-        if (server == except || !eligible(round, server))
+        if (server == except || !eligible(round, i))
             continue;
         last = server;
         at -= weight_of(server);
@@ -154,9 +142,13 @@ static struct server *draw(const struct round *round, const struct server *excep
 
 static struct server *pick_random(const struct round *round)
 {
-    struct server *one = draw(round, NULL);
-    struct server *two = one && round->eligible > 1 ? draw(round, one) : NULL;
-    return two && less_loaded(two, one) ? two : one;
+    const struct backend *backend = round->backend;
+    int64_t total = 0;
+    for (size_t i = 0; i < backend->server_count; i++)
+        total += eligible(round, i) ? weight_of(backend->servers[i]) : 0;
+    struct server *one = draw(round, total, NULL);
+    struct server *two = one ? draw(round, total - weight_of(one), one) : NULL;
+    return two && lighter(burden_of(two), burden_of(one)) ? two : one;
 }
 
 static struct server *pick_rendezvous(const struct round *round, uint64_t hash)
@@ -168,7 +160,7 @@ static struct server *pick_rendezvous(const struct round *round, uint64_t hash)
     for (size_t i = 0; i < backend->server_count; i++) {
         struct server *server = backend->servers[i];
         int weight = weight_of(server);
-        if (weight <= 0 || !eligible(round, server))
+        if (weight <= 0 || !eligible(round, i))
             continue;
         // u in (0, 1): 53 bits and a half
         double u = ((double)(hash_mix(hash, server->name_hash) >> 11) + 0.5) * 0x1p-53;
@@ -183,6 +175,8 @@ static struct server *pick_rendezvous(const struct round *round, uint64_t hash)
 
 static struct server *pick(const struct round *round)
 {
+    if (round->backend->server_count == 0)
+        return NULL;
     switch (round->backend->config->opt.balance) {
     case BALANCE_LEASTCONN:
         return pick_leastconn(round);
@@ -211,19 +205,44 @@ void balance_state_fini(struct balance_state *state)
     state->credit = NULL;
 }
 
+/* Is there somebody in this tier who only lacks a place? */
+static bool anybody_full(const struct round *round)
+{
+    struct round with_full = *round;
+    with_full.skip_full = false;
+    for (size_t i = 0; round->skip_full && i < round->backend->server_count; i++) {
+        if (eligible(&with_full, i))
+            return true;
+    }
+    return false;
+}
+
+static void round_tier(struct round *round, int tier)
+{
+    round->backup = tier % 2 == 1;
+    round->stale = tier >= 2;
+}
+
+enum { TIERS = 4 };
+
 enum balance_result balance_choose(struct backend *backend, const struct balance_input *input,
                                    struct server **out)
 {
     struct round round = {.backend = backend, .input = input, .skip_full = true};
-    bool full;
 
     *out = NULL;
     // A round is lost only to somebody who won; a few more than there are servers is plenty.
     for (size_t tries = 0; tries < backend->server_count + 4; tries++) {
-        if (!round_begin(&round, &full))
-            return full ? BALANCE_FULL : BALANCE_NONE;
-        struct server *server = pick(&round);
-        if (server && server_take(server)) {
+        struct server *server = NULL;
+        for (int tier = 0; tier < TIERS && !server; tier++) {
+            round_tier(&round, tier);
+            server = pick(&round);
+            if (!server && anybody_full(&round))
+                return BALANCE_FULL;
+        }
+        if (!server)
+            return BALANCE_NONE;
+        if (server_take(server)) {
             *out = server;
             return BALANCE_CHOSEN;
         }
@@ -235,7 +254,10 @@ struct server *balance_rendezvous(struct backend *backend, uint64_t hash,
                                   const struct balance_input *input)
 {
     struct round round = {.backend = backend, .input = input};
-    bool full;
-
-    return round_begin(&round, &full) ? pick_rendezvous(&round, hash) : NULL;
+    struct server *server = NULL;
+    for (int tier = 0; tier < TIERS && !server; tier++) {
+        round_tier(&round, tier);
+        server = pick_rendezvous(&round, hash);
+    }
+    return server;
 }

@@ -17,6 +17,7 @@
  */
 #include "lb/control.h"
 
+#include "base/console.h"
 #include "base/notify.h"
 #include "base/signals.h"
 #include "lb/admin.h"
@@ -63,7 +64,7 @@ struct control {
     struct bindings *bindings;   /* without a master: what is open */
     struct parcel parcel;        /* on its way from the master */
     struct reload_wait reloaded; /* for the master */
-    struct admin *admin;
+    struct console *admin;
     struct web *web;
     struct io line;    /* to the master; fd -1: none */
     struct io signals; /* without a master */
@@ -183,7 +184,7 @@ static void control_leave_to(struct control *control, const char *pid)
              (long long)serving->config->process.grace_ms);
     events_add(serving, EVENT_UPGRADE, "another executable has taken over, pid %s; draining", pid);
     if (control->admin)
-        admin_stop_accepting(control->admin);
+        console_stop_accepting(control->admin);
     web_free(control->web); // Browsers come again by themselves.
     control->web = NULL;
     if (!drain_begun(control->drain))
@@ -394,7 +395,7 @@ bool control_start(struct control *control, struct bindings *bindings, int line_
     control->bindings = bindings;
     watch_tell_workers(control->watch);
     if (admin_fd >= 0) {
-        control->admin = admin_new(control->serving, loop, control->shelf, admin_fd);
+        control->admin = admin_console(control->serving, loop, control->shelf, admin_fd);
         if (!control->admin)
             return false;
     }
@@ -432,7 +433,7 @@ void control_stop(struct control *control)
     heartbeat_stop(control->heartbeat);
     parcel_free(&control->parcel);
     if (control->admin)
-        admin_free(control->admin);
+        console_free(control->admin);
     web_free(control->web);
     watch_stop(control->watch);
     drain_free(control->drain);

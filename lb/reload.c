@@ -12,9 +12,9 @@
  *                                                         │ values that the file changed
  *                                                         │ checks go on with the new options
  *                                                         │ editions ─────────────────►│ at the top
- *       ◄───────────────────────── done ──────────────────│                            │ of a turn
- *       closes what is gone                               │◄──── adopted ──────────────┤
- *                                                         │ "Reloaded."                │
+ *                                                         │                            │ of a turn
+ *       ◄───────────────── done, "Reloaded." ─────────────│◄──── adopted, by all ──────┤
+ *       closes what is gone                               │                            │
  *                                                         │◄──── older editions back ──┤
  *                                                         │ freed, oldest snapshot …
  *

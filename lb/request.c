@@ -139,6 +139,8 @@ static bool request_allowed(struct exchange *x, struct span path)
     const struct head *head = &flow->worker->head;
     const char *base = exchange_text(x).ptr;
     struct addr peer, client;
+    if (!x->rules && x->frontend->config->opt.trusted_proxies_count == 0)
+        return true; /* it is the peer, and it may */
     peer_to_addr(&flow->peer, &peer);
     client_of(x->frontend, head, base, &peer, &client);
     if (!note_client(x, &peer, &client)) {
@@ -151,6 +153,17 @@ static bool request_allowed(struct exchange *x, struct span path)
     return !why;
 }
 
+/* May this client's address open another session now? */
+static bool request_within_rate(struct exchange *x)
+{
+    const struct rate *rate = &x->frontend->config->opt.handshakes_per_ip;
+    struct addr client;
+    if (rate->events == 0)
+        return true;
+    peer_to_addr(exchange_client(x), &client);
+    return limits_handshake(x->frontend->limits, &client, rate, x->flow->worker->loop.now_ms);
+}
+
 /* The same for limits. */
 static bool request_within_limits(struct exchange *x)
 {
@@ -158,15 +171,11 @@ static bool request_within_limits(struct exchange *x)
     struct worker *worker = flow->worker;
     const struct head *head = &worker->head;
     const struct frontend_options *options = &x->frontend->config->opt;
-    struct addr client;
     if (head->framing == FRAMING_LENGTH && head->content_length > (uint64_t)options->limit_body) {
         flow_end(flow, END_BODY_TOO_LARGE);
         return false;
     }
-    peer_to_addr(exchange_client(x), &client);
-    if (x->handshake && options->handshakes_per_ip.events > 0 &&
-        !limits_handshake(x->frontend->limits, &client, &options->handshakes_per_ip,
-                          worker->loop.now_ms)) {
+    if (x->handshake && !request_within_rate(x)) {
         flow_end(flow, END_RATE_LIMITED);
         return false;
     }
@@ -244,10 +253,21 @@ static bool shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
-/* Lacks this server only (ports towards it, room in its backlog): another may do. */
-static bool shortage_there(int error)
+/* There is no connection: whose fault is it, and may another server do? */
+static void request_unconnected(struct exchange *x, int error)
 {
-    return error == EADDRNOTAVAIL || error == EAGAIN;
+    if (error == ECONNREFUSED || error == ENOENT)
+        exchange_report(x, HEALTH_EVENT_REFUSED);
+    if (error == EADDRNOTAVAIL) { /* ports are taken per server address */
+        flow_count(x->flow, COUNTER_PORTS_EXHAUSTED, 1);
+        request_failed(x, END_NO_PORT);
+        return;
+    }
+    bool full = error == EAGAIN; /* its backlog, on a unix socket */
+    if (shortage(error) || (x->owned && full))
+        flow_end(x->flow, END_NO_MEMORY);
+    else
+        request_failed(x, END_CONNECT_FAILED);
 }
 
 static void request_connect(struct exchange *x)
@@ -264,13 +284,7 @@ static void request_connect(struct exchange *x)
         return;
     }
     if (!x->up) {
-        int error = errno;
-        if (error == ECONNREFUSED || error == ENOENT)
-            exchange_report(x, HEALTH_EVENT_REFUSED);
-        if (shortage(error) || (x->owned && shortage_there(error)))
-            flow_end(flow, END_NO_MEMORY);
-        else
-            request_failed(x, END_CONNECT_FAILED);
+        request_unconnected(x, errno);
         return;
     }
     if (x->up->conn.connecting)
@@ -326,7 +340,9 @@ static enum end_reason none_left(const struct exchange *x)
 {
     if (x->tries == 0)
         return END_NO_SERVER;
-    return x->failure == END_SERVER_GONE_HEAD ? END_SERVER_GONE_HEAD : END_CONNECT_FAILED;
+    if (x->failure == END_SERVER_GONE_HEAD || x->failure == END_NO_PORT)
+        return x->failure;
+    return END_CONNECT_FAILED;
 }
 
 /* It need not wait (any longer). */

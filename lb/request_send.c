@@ -17,6 +17,8 @@
 /* Host for a request that names none (HTTP/1.0): a unix socket has no name that could stand there. */
 static struct span default_host(struct exchange *x)
 {
+    if (x->flow->worker->head.host.len > 0)
+        return SPAN_NONE;
     struct span address = span_str(exchange_server_address(x));
     return span_starts(address, SPAN("unix:")) ? SPAN("localhost") : address;
 }

@@ -473,7 +473,8 @@ static void server_failed(struct conn *conn)
     enum health_event event = conn->error == ECONNREFUSED ? HEALTH_EVENT_REFUSED
                                                           : HEALTH_EVENT_CONNECT;
     upstream_note_failure(x->up);
-    exchange_report(x, event);
+    if (!net_error_is_ours(conn->error))
+        exchange_report(x, event);
     request_failed(x, END_CONNECT_FAILED);
 }
 

@@ -43,6 +43,7 @@ enum {
     RESERVE = 64,            /* descriptors for logs, runtime API, epoll, master … */
     RESERVE_PER_WORKER = 16, /* epoll, eventfd, pipes … */
     CONNECTIONS_MOST = 10000000,
+    CONNECTIONS_FEW = 16, /* for which nobody puts a balancer somewhere */
 };
 
 unsigned serving_worker_count(const struct config *config)
@@ -92,6 +93,10 @@ static void serving_set_max_connections(struct serving *serving)
         log_warning("the limit on file descriptors does not allow process.max_connections, "
                     "connections may fail wanted=%lld possible=%lld",
                     (long long)wanted, (long long)possible);
+    else if (possible < CONNECTIONS_FEW)
+        log_warning("the limit on file descriptors leaves room for very few client connections, "
+                    "raise it (LimitNOFILE=, ulimit -n) connections=%lld",
+                    (long long)possible);
 }
 
 static bool serving_open_access(struct serving *serving)
@@ -225,9 +230,9 @@ void serving_announce(const struct config *config, const struct bindings *bindin
     bindings_print(bindings, config, out);
     fputc('\n', out);
     fclose(out);
-    // One write, so that nobody's log line lands in its middle.
-    ssize_t written = write(STDERR_FILENO, text, len);
-    (void)written;
+    // As a log line, so that it comes whole and nobody's line lands in its middle.
+    const char *error = NULL;
+    log_sink_write(log_sink_open("stderr", &error), span_of(text, len));
     free(text);
     notify_systemd("READY=1\nSTATUS=Serving");
 }

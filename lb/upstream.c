@@ -28,7 +28,7 @@
 
 enum {
     IDLE_PER_SERVER = 1024,   /* connections kept at most, per worker */
-    TROUBLE_EVERY_MS = 10000, /* between two log lines about TLS with one server, per worker */
+    TROUBLE_EVERY_MS = 10000, /* between two log lines about TLS with one server, or its ports */
 };
 
 struct upstream_server {
@@ -41,6 +41,7 @@ struct upstream_server {
     struct list idle; /* most recently used first */
     size_t idle_count;
     int64_t quiet_until_ms; /* TLS trouble has been logged just now */
+    int64_t ports_quiet_until_ms;
     struct timer reaper;
 };
 
@@ -390,6 +391,17 @@ void upstream_note_failure(struct server_conn *conn)
         tls_error(tls));
 }
 
+static void note_no_port(struct upstream_server *local)
+{
+    int64_t now = local->worker->loop.now_ms;
+    if (now < local->ports_quiet_until_ms)
+        return;
+    local->ports_quiet_until_ms = now + TROUBLE_EVERY_MS;
+    log_warning("no local port is left for connections to a server, its requests go elsewhere if "
+                "they can; net.ipv4.ip_local_port_range may be too narrow server=%s/%s",
+                local->server->home->name, local->server->name);
+}
+
 static struct server_conn *server_conn_open(struct upstream_server *local,
                                             const struct conn_owner *owner)
 {
@@ -418,6 +430,8 @@ static struct server_conn *server_conn_open(struct upstream_server *local,
         return conn;
     }
     int saved = errno;
+    if (saved == EADDRNOTAVAIL)
+        note_no_port(local);
     if (fd >= 0)
         close(fd);
     pool_give_back(&worker->server_conns, conn);

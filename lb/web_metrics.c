@@ -126,6 +126,7 @@ static const struct shown {
      NULL},
     {COUNTER_REQUESTS_BAD, ON_FRONTENDS, "requests_bad_total", NULL, NULL, NULL},
     {COUNTER_CONNECT_ERRORS, ON_BACKENDS | ON_SERVERS, "connect_errors_total", NULL, NULL, NULL},
+    {COUNTER_PORTS_EXHAUSTED, ON_BACKENDS | ON_SERVERS, "ports_exhausted_total", NULL, NULL, NULL},
     {COUNTER_RESPONSE_ERRORS, ON_BACKENDS | ON_SERVERS, "response_errors_total", NULL, NULL, NULL},
     {COUNTER_RETRIES, ON_BACKENDS | ON_SERVERS, "retries_total", NULL, NULL, NULL},
     {COUNTER_REDISPATCHES, ON_BACKENDS | ON_SERVERS, "redispatches_total", NULL, NULL, NULL},

@@ -2,8 +2,9 @@
 /*
  * Heads, written anew.
  *
- * One pass over the parsed fields: each is either left out, written as it was parsed ("name:
- * value"; in one copy where its line was exactly that), or replaced. What limpet itself says (Host, framing, connection options, X-Forwarded-*)
+ * One pass over the parsed fields: each is either left out, written as it was parsed ("name: value";
+ * in one copy where the lines of several were exactly that), or replaced. What limpet itself says
+ * (Host, framing, connection options, X-Forwarded-*)
  * is written from decisions, never copied from a field line, and fields of those names are left out
  * by id. So there is exactly one of each, in one form.
  *
@@ -38,7 +39,10 @@ static bool has_room(struct writer *w, size_t len)
     return !w->full;
 }
 
-static void put(struct writer *w, struct span s)
+/* Inlined, so that constant text is written by a few stores. */
+#define INLINE inline __attribute__((always_inline))
+
+static INLINE void put(struct writer *w, struct span s)
 {
     if (s.len == 0 || !has_room(w, s.len))
         return;
@@ -47,7 +51,7 @@ static void put(struct writer *w, struct span s)
 }
 
 /* `name` ends with ": " already. */
-static void put_line(struct writer *w, struct span name, struct span value)
+static INLINE void put_line(struct writer *w, struct span name, struct span value)
 {
     if (!has_room(w, name.len + value.len + 2))
         return;
@@ -57,31 +61,38 @@ static void put_line(struct writer *w, struct span name, struct span value)
     w->at += name.len + value.len + 2;
 }
 
-static void put_line_unless_empty(struct writer *w, struct span name, struct span value)
+static INLINE void put_line_unless_empty(struct writer *w, struct span name, struct span value)
 {
     if (value.len > 0)
         put_line(w, name, value);
 }
 
-static void put_field(struct writer *w, const char *base, const struct field *field)
+/* Lines that are copied as they are, and lie one behind the other: they leave together. */
+struct run {
+    const char *at;
+    size_t len;
+};
+
+static void put_run(struct writer *w, struct run *run)
 {
-    size_t len = (size_t)field->name.len + field->value.len + 4;
-    if (!has_room(w, len))
-        return;
+    put(w, span_of(run->at, run->len));
+    *run = (struct run){0};
+}
+
+static INLINE void put_field(struct writer *w, struct run *run, const char *base,
+                             const struct field *field)
+{
+    const char *line = base + field->name.at;
+    if (!field->plain || run->at + run->len != line) {
+        put_run(w, run);
+        run->at = line;
+    }
     if (field->plain) {
-        memcpy(w->at, base + field->name.at, len);
-        w->at += len;
+        run->len += (size_t)field->name.len + field->value.len + 4;
         return;
     }
-    char *at = w->at;
-    memcpy(at, base + field->name.at, field->name.len);
-    at += field->name.len;
-    memcpy(at, ": ", 2);
-    at += 2;
-    memcpy(at, base + field->value.at, field->value.len);
-    at += field->value.len;
-    memcpy(at, "\r\n", 2);
-    w->at += len;
+    put(w, slice_of(base, field->name));
+    put_line(w, SPAN(": "), slice_of(base, field->value));
 }
 
 enum { DIGITS_MAX = 20 };
@@ -158,10 +169,6 @@ static void put_request_line(struct writer *w, const struct head *head, const ch
 static void put_cookie(struct writer *w, const char *base, const struct field *field,
                        const struct cookie_edit *edit)
 {
-    if (edit->change == COOKIE_KEEP) {
-        put_field(w, base, field);
-        return;
-    }
     static const struct span name = {"Cookie: ", 8};
     if (!has_room(w, name.len + field->value.len + 2))
         return;
@@ -215,24 +222,26 @@ static struct span real_ip(const struct head *head, const char *base,
     return last.len > 0 ? last : edit->client_ip;
 }
 
+/* Do we write this field, or has a trusted proxy? */
+static bool says(const struct head *head, const struct request_edit *edit, enum header_id id)
+{
+    return !edit->trust_forwarded || head->first[id] == 0;
+}
+
 static void put_forwarded(struct writer *w, const struct head *head, const char *base,
                           const struct request_edit *edit)
 {
-    const struct {
-        enum header_id id;
-        struct span name, value;
-    } lines[] = {
-        {HEADER_X_FORWARDED_PROTO, SPAN("X-Forwarded-Proto: "), edit->scheme},
-        {HEADER_X_FORWARDED_HOST, SPAN("X-Forwarded-Host: "), slice_of(base, head->host)},
-        {HEADER_X_FORWARDED_PORT, SPAN("X-Forwarded-Port: "), edit->port},
-        {HEADER_X_REAL_IP, SPAN("X-Real-IP: "), real_ip(head, base, edit)},
-        {HEADER_X_REQUEST_ID, SPAN("X-Request-ID: "), edit->request_id},
-    };
     put_forwarded_for(w, head, base, edit);
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        if (!edit->trust_forwarded || head->first[lines[i].id] == 0)
-            put_line_unless_empty(w, lines[i].name, lines[i].value);
-    }
+    if (says(head, edit, HEADER_X_FORWARDED_PROTO))
+        put_line_unless_empty(w, SPAN("X-Forwarded-Proto: "), edit->scheme);
+    if (says(head, edit, HEADER_X_FORWARDED_HOST))
+        put_line_unless_empty(w, SPAN("X-Forwarded-Host: "), slice_of(base, head->host));
+    if (says(head, edit, HEADER_X_FORWARDED_PORT))
+        put_line_unless_empty(w, SPAN("X-Forwarded-Port: "), edit->port);
+    if (says(head, edit, HEADER_X_REAL_IP))
+        put_line_unless_empty(w, SPAN("X-Real-IP: "), real_ip(head, base, edit));
+    if (says(head, edit, HEADER_X_REQUEST_ID))
+        put_line_unless_empty(w, SPAN("X-Request-ID: "), edit->request_id);
 }
 
 static void put_request_framing(struct writer *w, const struct request_edit *edit)
@@ -274,17 +283,21 @@ size_t headers_write_request(const struct head *head, const char *base,
                              const struct request_edit *edit, char *out, size_t size)
 {
     struct writer w = writer_of(out, size);
+    struct run run = {0};
     put_request_line(&w, head, base, edit);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
         if (!keeps_request_field(field, base, edit) ||
             is_dropped(edit->fields, slice_of(base, field->name)))
             continue;
-        if (field->id == HEADER_COOKIE)
-            put_cookie(&w, base, field, &edit->cookie);
-        else
-            put_field(&w, base, field);
+        if (field->id != HEADER_COOKIE || edit->cookie.change == COOKIE_KEEP) {
+            put_field(&w, &run, base, field);
+            continue;
+        }
+        put_run(&w, &run);
+        put_cookie(&w, base, field, &edit->cookie);
     }
+    put_run(&w, &run);
     put_set(&w, edit->fields);
     put_forwarded(&w, head, base, edit);
     put(&w, edit->client_certificate);
@@ -310,10 +323,6 @@ static void put_status_line(struct writer *w, const struct head *head, const cha
 static void put_set_cookie(struct writer *w, const char *base, const struct field *field,
                            const struct set_cookie_edit *edit)
 {
-    if (edit->change == SET_COOKIE_KEEP) {
-        put_field(w, base, field);
-        return;
-    }
     put(w, SPAN("Set-Cookie: "));
     if (!has_room(w, (size_t)field->value.len + edit->server.len + 1))
         return;
@@ -361,17 +370,21 @@ size_t headers_write_response(const struct head *head, const char *base,
                               const struct response_edit *edit, char *out, size_t size)
 {
     struct writer w = writer_of(out, size);
+    struct run run = {0};
     put_status_line(&w, head, base);
     for (size_t i = 0; i < head->nfields; i++) {
         const struct field *field = &head->fields[i];
         if (field->hop_by_hop || field->id == HEADER_CONTENT_LENGTH ||
             is_dropped(edit->fields, slice_of(base, field->name)))
             continue;
-        if (field->id == HEADER_SET_COOKIE)
-            put_set_cookie(&w, base, field, &edit->set_cookie);
-        else
-            put_field(&w, base, field);
+        if (field->id != HEADER_SET_COOKIE || edit->set_cookie.change == SET_COOKIE_KEEP) {
+            put_field(&w, &run, base, field);
+            continue;
+        }
+        put_run(&w, &run);
+        put_set_cookie(&w, base, field, &edit->set_cookie);
     }
+    put_run(&w, &run);
     put_set(&w, edit->fields);
     static const struct span hsts = {"Strict-Transport-Security", 25};
     if (head->first[HEADER_STRICT_TRANSPORT_SECURITY] == 0 && !is_dropped(edit->fields, hsts))

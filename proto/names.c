@@ -100,7 +100,8 @@ enum header_id header_lookup(struct span name)
         return HEADER_OTHER;
     const uint8_t *candidates = by_length[name.len];
     for (size_t i = 0; i < PER_LENGTH && candidates[i] != HEADER_OTHER; i++) {
-        if (same(name.ptr, names[candidates[i]], name.len))
+        const char *lower = names[candidates[i]];
+        if ((*name.ptr | 0x20) == *lower && same(name.ptr, lower, name.len))
             return (enum header_id)candidates[i];
     }
     return HEADER_OTHER;

@@ -4,7 +4,7 @@
  *
  * Every byte of a head is looked at once, by one table: a field's name runs while bytes are token
  * characters, its value while they are field-value characters, and what stops them must be ':' and
- * CRLF. Whatever is long is read eight bytes at a time as far as its usual bytes go.
+ * CRLF. Whatever is long is read by words (base/word.h) as far as its usual bytes go.
  *
  * No loop here needs a bound of its own: a head ends with LF, which is in none of the classes, so
  * every run stops at the latest there. Only scan_head_end and scan_bare_cr see bytes that may not
@@ -96,7 +96,8 @@ static const char *value_fault(const char *p)
 static const char *value_end(const char *p, const char *end)
 {
     while (end - p >= WORD) {
-        uint64_t word = word_load(p), odd = word_below(word, 0x20) | word_equal(word, 0x7f);
+        struct word word = word_load(p);
+        uint64_t odd = word_below(word, 0x20) | word_equal(word, 0x7f);
         if (odd == 0) {
             p += WORD;
             continue;
@@ -114,9 +115,9 @@ static const char *value_end(const char *p, const char *end)
 const char *scan_target_end(const char *p, const char *end)
 {
     while (end - p >= WORD) {
-        uint64_t word = word_load(p);
+        struct word word = word_load(p);
         uint64_t odd = word_below(word, 0x21) | word_equal(word, 0x7f) | word_equal(word, '#') |
-                       (word & WORD_TOPS);
+                       word_tops(word);
         if (odd != 0)
             return p + word_first(odd);
         p += WORD;

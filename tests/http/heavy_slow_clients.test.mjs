@@ -3,8 +3,8 @@
 // A thousand slow clients of each kind: others are served as before, servers hardly notice, memory is
 // bounded and given back, and whoever has a deadline to miss is gone a second after it. With --full their
 // deadline is four seconds, and real Socket.IO clients lose no message meanwhile.
-import {once} from './lib.mjs';
-import {full, kinds, siege} from './siege.mjs';
+import {full, once} from './lib.mjs';
+import {kinds, siege} from './siege.mjs';
 
 for (const kind of Object.keys(kinds).filter(each => !kinds[each].tls && (full || each !== 'bodyPause'))) {
   once(`a thousand slow clients: ${kind}`, {limpetOnly: true, timeout: 120000}, t =>

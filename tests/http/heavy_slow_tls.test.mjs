@@ -3,8 +3,8 @@
 // Slow clients over TLS, and those who never finish their first word: others, who come by TLS too, are served
 // as before, memory is bounded and given back, and whoever has a deadline to miss is gone a second after it.
 // With --full there are a thousand of every kind, and real Socket.IO clients lose no message meanwhile.
-import {once} from './lib.mjs';
-import {full, handshakeDefault, kinds, siege} from './siege.mjs';
+import {full, once} from './lib.mjs';
+import {handshakeDefault, kinds, siege} from './siege.mjs';
 
 const short = ['header', 'read', 'halfHello'];
 

@@ -5,8 +5,8 @@
 // seconds, at a head's time of four, with real Socket.IO clients beside it.
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
-import {eventually, exited, inTime, once, pss, sanitized, track, atEnd} from './lib.mjs';
-import {assertServed, full, givenBack, goodClient, house, kinds, since} from './siege.mjs';
+import {atEnd, eventually, exited, full, inTime, once, pss, sanitized, track} from './lib.mjs';
+import {assertServed, givenBack, goodClient, house, kinds, since} from './siege.mjs';
 
 const count = full ? 1000 : 100;
 const rate = full ? 500 : 100;      // new connections per second

@@ -10,12 +10,11 @@ import tls from 'node:tls';
 import {setTimeout as pause} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {
-  Authority, RawConn, ask, atEnd, connect, eventually, exited, front, inTime, listenTls, localNames, ms, numbered, ok, pss, recorder, sanitized, serverMap,
+  Authority, RawConn, ask, atEnd, connect, eventually, exited, front, full, inTime, listenTls, localNames, ms, numbered, ok, pss, recorder, sanitized, serverMap,
   startServers, track,
 } from './lib.mjs';
 
 export const handshakeDefault = 10000; // ms that timeouts.handshake is
-export const full = process.env.LIMPET_TEST_FULL === '1';
 
 /*
  * What they may cost: p99 of the good client in ms, connections to its server, bytes of buffers for each of

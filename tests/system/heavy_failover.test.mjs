@@ -6,9 +6,8 @@
 // was unanswered at the kill, and no client is disconnected. Through the relay, plain clients are
 // back within a second of the switch.
 import assert from 'node:assert/strict';
-import {eventually, flowing, ms, once, sanitized, settle, startNews} from './harness/index.mjs';
+import {eventually, flowing, full, ms, once, sanitized, settle, startNews} from './harness/index.mjs';
 
-const full = process.env.LIMPET_TEST_FULL === '1';
 const runs = full ? 10 : sanitized ? 1 : 2;
 const quick = {rows: ['sentinel failover-timeout mymaster 3000']};
 const long = {hold: {max: '60s'}};

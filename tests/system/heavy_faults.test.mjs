@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One of three servers is killed, stopped, cut off (packets dropped) or refuses everything (RST):
-// what 30 WebSockets, 20 pollers and 5 clients with fresh connections see of it. The limits are
-// what HAProxy 2.6 was measured to do with checks every second and fall 2, and 0 failures everywhere.
+// full: attacks
+// One of three servers is killed, stopped, cut off (packets dropped, both ways or one) or refuses everything
+// (RST): what 30 WebSockets, 20 pollers and 5 clients with fresh connections see of it. No request fails, no
+// socket of another server is lost, and nothing takes longer than with HAProxy 2.6 with checks every second
+// and fall 2: than it was measured to take, and in the long form than it takes in the same run.
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import path from 'node:path';
@@ -13,29 +15,41 @@ const limits = {   // milliseconds
   blackhole: {gap: 3300, told: 3300, back: 3500},
   reset: {gap: 47, told: 90, back: 300},
 };
+const halves = {deaf: limits.blackhole, mute: limits.blackhole};
 const noise = 250;   // two shared cores: what a scheduler may add
+const full = process.env.LIMPET_TEST_FULL === '1';
 
-for (const [fault, limit] of Object.entries(limits)) {
-  behaviour(`one of three servers: ${fault}`, {limpetOnly: true, timeout: 90000}, async (t, {workers}) => {
-    const program = path.join(root, 'tests/system/harness/faults-child.mjs');
-    const environment = {...process.env};
-    delete environment.NODE_TEST_CONTEXT;
-    const namespace = ['--net', ...(process.getuid() === 0 ? [] : ['--map-root-user'])];
-    const child = track(spawn('unshare', [...namespace, 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh',
-      process.execPath, program, JSON.stringify({fault, workers})], {stdio: ['ignore', 'pipe', 'pipe'], env: environment}));
-    let out = '';
-    let err = '';
-    child.stdout.on('data', text => (out += text));
-    child.stderr.on('data', text => (err += text));
-    assert.deepEqual(await inTime('the measurement ends', exited(child), 80000), {code: 0, signal: null}, err);
-    const seen = JSON.parse(out);
-    t.diagnostic(`${fault}: gap ${Math.round(seen.longestGap)} ms, told ${Math.round(seen.toldAfter)} ms, back ${Math.round(seen.backAfter)} ms, ${seen.polls} + ${seen.fresh} requests`);
+/* What the clients saw, with limpet or a peer in front of the servers. */
+async function measure(fault, workers, peer) {
+  const program = path.join(root, 'tests/system/harness/faults-child.mjs');
+  const environment = {...process.env, LIMPET_TEST_PEER: peer};
+  delete environment.NODE_TEST_CONTEXT;
+  const namespace = ['--net', ...(process.getuid() === 0 ? [] : ['--map-root-user'])];
+  const child = track(spawn('unshare', [...namespace, 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh',
+    process.execPath, program, JSON.stringify({fault, workers})], {stdio: ['ignore', 'pipe', 'pipe'], env: environment}));
+  let out = '';
+  let err = '';
+  child.stdout.on('data', text => (out += text));
+  child.stderr.on('data', text => (err += text));
+  assert.deepEqual(await inTime('the measurement ends', exited(child), 80000), {code: 0, signal: null}, err);
+  const seen = JSON.parse(out);
+  return {...seen, times: {gap: seen.longestGap, told: seen.toldAfter, back: seen.backAfter}};
+}
+
+for (const [fault, limit] of Object.entries(full ? {...limits, ...halves} : limits)) {
+  behaviour(`one of three servers: ${fault}`, {limpetOnly: true, timeout: 180000}, async (t, {workers}) => {
+    const seen = await measure(fault, workers, 'limpet');
+    const beside = full ? await measure(fault, workers, 'haproxy') : undefined;
+    const show = who => Object.entries(who.times).map(([name, time]) => `${name} ${Math.round(time)} ms`).join(', ');
+    t.diagnostic(`${fault}: ${show(seen)}, ${seen.polls} + ${seen.fresh} requests`);
+    if (beside) t.diagnostic(`HAProxy: ${show(beside)}, ${beside.failedPolls.length} + ${beside.failedFresh.length} failed of ${beside.polls} + ${beside.fresh}`);
     assert.deepEqual(seen.failedPolls, []);
     assert.deepEqual(seen.failedFresh, []);
     assert.equal(seen.lostOnHealthy, 0);
     assert.ok(seen.hit > 0);
-    assert.ok(seen.longestGap <= ms(limit.gap + noise), `gap ${seen.longestGap} ms`);
-    assert.ok(seen.toldAfter <= ms(limit.told + noise), `told after ${seen.toldAfter} ms`);
-    assert.ok(seen.backAfter <= ms(limit.back + noise), `back after ${seen.backAfter} ms`);
+    for (const [name, time] of Object.entries(seen.times)) {
+      assert.ok(time <= ms(limit[name] + noise), `${name}: ${time} ms`);
+      if (beside) assert.ok(time <= beside.times[name] + noise, `${name}: ${time} ms, HAProxy ${beside.times[name]} ms`);
+    }
   });
 }

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import {fork} from 'node:child_process';
 import path from 'node:path';
-import {RawConn, atEnd, balance, behaviour, connect, eventually, numbered, pss, root, sanitized, startServers} from './harness/index.mjs';
+import {atEnd, balance, behaviour, connect, eventually, full, latencies, numbered, pss, root, sanitized, startServers} from './harness/index.mjs';
 
 const script = name => path.join(root, 'tests/system/harness', name);
 const told = child => new Promise(resolve => child.once('message', resolve));
@@ -23,23 +23,6 @@ async function report(flood) {
   return told(flood);
 }
 
-const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-
-/* How long requests on a kept connection take, one after the other, for so long. */
-async function latencies(where, ms) {
-  const conn = await RawConn.open(where);
-  const out = [];
-  for (const end = performance.now() + ms; performance.now() < end;) {
-    const before = performance.now();
-    assert.equal((await conn.ask('GET', '/who', {within: 20000})).status, 200);
-    out.push(performance.now() - before);
-  }
-  conn.close();
-  out.sort((a, b) => a - b);
-  return {median: quantile(out, 0.5), p99: quantile(out, 0.99), count: out.length};
-}
-
-const full = process.env.LIMPET_TEST_FULL === '1';
 const handshakes = {rate_limit: {handshakes_per_ip: '20/s'}};
 /* What reaches the servers costs what their answers cost; `kib`: of memory for each connection. */
 const floods = {

@@ -2,10 +2,10 @@
 // The warm path: at 64 busy connections a request costs at most 4.5 system calls and no
 // allocation. The server is raw sockets in this process, so that limpet is the busy part.
 import assert from 'node:assert/strict';
-import {execFileSync, spawn} from 'node:child_process';
+import {spawn} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import {RawConn, behaviour, eventually, exited, inTime, root, sanitized, startLimpet, startRawServer, tempDir, track} from './harness/index.mjs';
+import {RawConn, SharedNumbers, behaviour, eventually, exited, inTime, preload, sanitized, startLimpet, startRawServer, tempDir, track} from './harness/index.mjs';
 
 const answer = 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok';
 const answered = Buffer.from('\r\n\r\nok');
@@ -88,13 +88,10 @@ behaviour('at most 4.5 system calls per request', {limpetOnly: true, workers: [1
 
 behaviour('no allocation per request', {limpetOnly: true, timeout: 120000}, async (t, {workers}) => {
   if (sanitized) return t.skip('a sanitizer brings its own allocator');
-  const dir = tempDir(t);
-  const shim = path.join(dir, 'malloc_count.so');
-  execFileSync('gcc', ['-shared', '-fPIC', '-O2', '-o', shim, path.join(root, 'tests/system/harness/malloc_count.c'), '-ldl']);
-  const file = path.join(dir, 'count');
-  fs.writeFileSync(file, Buffer.alloc(8));
-  const count = () => Number(fs.readFileSync(file).readBigUInt64LE());
-  const front = await start(t, workers, {env: {LD_PRELOAD: shim, LIMPET_MALLOC_COUNT: file}});
+  const library = preload(t, 'malloc_count');
+  const numbers = new SharedNumbers(library, 1);
+  const count = () => numbers.read(0);
+  const front = await start(t, workers, {env: {LD_PRELOAD: library, LIMPET_MALLOC_COUNT: numbers.path}});
   assert.ok(count() > 10, 'the counter works');
   const run = await busy(t, front);
   front.gather(64);

@@ -2,10 +2,7 @@
 // Workers whom memory is refused, at first all of it, then now and then: connections suffer one by one,
 // nothing crashes, every request ends once, and all is well when memory is back.
 import assert from 'node:assert/strict';
-import {execFileSync} from 'node:child_process';
-import fs from 'node:fs';
-import path from 'node:path';
-import {balance, behaviour, eventually, handshake, poll, post, ask, RawConn, root, sanitized, startServers, tempDir} from './harness/index.mjs';
+import {RawConn, SharedNumbers, ask, balance, behaviour, eventually, handshake, poll, post, preload, sanitized, startServers} from './harness/index.mjs';
 
 const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 
@@ -34,32 +31,22 @@ async function mixed(where, i) {
 
 behaviour('refused memory harms one connection at a time', {limpetOnly: true, timeout: 120000}, async (t, {workers}) => {
   if (sanitized) return t.skip('a sanitizer brings its own allocator');
-  const dir = tempDir(t);
-  const shim = path.join(dir, 'malloc_fail.so'), file = path.join(dir, 'control');
-  execFileSync('gcc', ['-shared', '-fPIC', '-O2', '-o', shim, path.join(root, 'tests/system/harness/malloc_fail.c'), '-ldl']);
-  fs.writeFileSync(file, Buffer.alloc(16));
-  const write = n => {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigUInt64LE(BigInt(n));
-    const fd = fs.openSync(file, 'r+');
-    fs.writeSync(fd, bytes, 0, 8, 0);
-    fs.closeSync(fd);
-  };
-  const refused = () => Number(fs.readFileSync(file).readBigUInt64LE(8));
+  const library = preload(t, 'malloc_fail');
+  const numbers = new SharedNumbers(library, 2);
   const servers = await startServers(t, 2, 4);
-  const limpet = await balance(t, servers, {}, {workers, env: {LD_PRELOAD: shim, LIMPET_MALLOC_FAIL: file}});
+  const limpet = await balance(t, servers, {}, {workers, env: {LD_PRELOAD: library, LIMPET_MALLOC_FAIL: numbers.path}});
   const where = limpet.address();
   const [serving] = limpet.children();
   for (const [phase, oneIn] of [1, 2, 7].entries()) {
-    write(oneIn);
+    numbers.write(0, oneIn);
     const disperse = await crowd(where, 200 * (phase + 1));
     await Promise.all(Array.from({length: 8}, async (_, k) => {
       for (let i = k; i < k + 12; i++) await Promise.race([mixed(where, i).catch(() => {}), new Promise(done => setTimeout(done, 2000))]);
     }));
     disperse();
   }
-  write(0);
-  assert.ok(refused() > 0, 'memory was refused');
+  numbers.write(0, 0);
+  assert.ok(numbers.read(1) > 0, 'memory was refused');
   for (let i = 0; i < 8; i++) assert.ok([200, 101].includes((await mixed(where, i)).status), `request ${i} when memory is back`);
   assert.deepEqual(limpet.children(), [serving], 'the same process serves');
   await eventually('nothing is left over', async () => {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // tsan: yes
-// 200 live sockets and polls under traffic, 50 reloads in a row, each changing a weight, a route, a
-// server or a timeout: nobody notices.
+// full: faults
+// 200 live sockets and polls under traffic, 50 reloads in a row (100 with --full, and memory stays), each
+// changing a weight, a route, a server or a timeout: nobody notices.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import {RawConn, ask, behaviour, connect, eventually, merge, sanitized, startLimpet, startServers, toYaml, usualConfig} from './harness/index.mjs';
+import {RawConn, ask, behaviour, connect, eventually, full, merge, pss, sanitized, startLimpet, startServers, toYaml, usualConfig} from './harness/index.mjs';
 
 const LIVE = sanitized ? 40 : 200;
+const RELOADS = full ? 100 : 50;
 
 /* The n-th configuration: something is another thing than in the one before. */
 function variant(base, servers, n) {
@@ -52,7 +54,7 @@ function traffic(where) {
   };
 }
 
-behaviour('50 reloads under traffic', {limpetOnly: true, timeout: 180000}, async (t, {workers}) => {
+behaviour(`${RELOADS} reloads under traffic`, {limpetOnly: true, timeout: 300000}, async (t, {workers}) => {
   const servers = await startServers(t, 4, 4);
   const base = merge({process: {workers, grace: '2s'}}, usualConfig(servers, {}));
   const front = await startLimpet(t, base, {workers});
@@ -62,10 +64,12 @@ behaviour('50 reloads under traffic', {limpetOnly: true, timeout: 180000}, async
   const clients = await Promise.all(Array.from({length: LIVE}, (_, i) => connect(t, 4, front.url(), i % 2 ? {transports: ['polling']} : {transports: ['websocket']})));
   const sids = clients.map(client => client.sid);
   const stop = traffic(front.address());
-  for (let n = 1; n <= 50; n++) {
+  const memory = [];
+  for (let n = 1; n <= RELOADS; n++) {
     fs.writeFileSync(front.file, toYaml(variant(base, servers, n)));
     assert.match(await front.admin.command('reload'), /^Reloaded\./);
     for (const client of clients.slice(n % 7, n % 7 + 3)) await client.request('counted');
+    memory.push(pss(front.children()[0]));
   }
   const count = await stop();
   assert.deepEqual(count.failed, []);
@@ -74,10 +78,12 @@ behaviour('50 reloads under traffic', {limpetOnly: true, timeout: 180000}, async
   await Promise.all(clients.map(client => client.request('counted')));
   assert.deepEqual(clients.map(client => client.sid), sids);
   const info = await front.admin.info();
-  assert.equal(info.Reload_count, '50');
+  assert.equal(info.Reload_count, `${RELOADS}`);
   assert.equal(info.Reload_failures, '0');
   assert.equal(front.port(), port);
   assert.equal(await front.admin.num('Tunnels'), LIVE / 2);
+  t.diagnostic(`memory after 20 reloads ${memory[19]} KiB, after ${RELOADS} ${memory.at(-1)} KiB`);
+  if (full && !sanitized) assert.ok(Math.max(...memory.slice(-10)) <= 1.05 * Math.max(...memory.slice(10, 20)), `${memory}`);
   for (const client of clients) client.close();
 });
 

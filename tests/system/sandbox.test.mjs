@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The serving process's sandbox: what an intruder tries fails and is told; what limpet itself does goes on.
 import assert from 'node:assert/strict';
-import {execFileSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {front, ok, recorder} from '../http/lib.mjs';
-import {ask, atEnd, eventually, once, root, sanitized, tempDir} from './harness/index.mjs';
+import {ask, atEnd, eventually, once, preload, sanitized, tempDir} from './harness/index.mjs';
 
 const status = (pid, key) => new RegExp(`^${key}:\\s*(\\S+)`, 'm').exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
 const refusals = limpet => limpet.lines(/sandbox refused/);
 const skip = sanitized ? 'a build with sanitizers has no sandbox' : process.getuid() !== 0 ? 'needs root' : false;
 
 async function intrude(t, config = {}, env = {}) {
-  const dir = tempDir(t);
+  const shim = preload(t, 'intruder'), dir = path.dirname(shim), file = path.join(dir, 'written');
   fs.chmodSync(dir, 0o777);
-  const shim = path.join(dir, 'intruder.so'), file = path.join(dir, 'written');
-  execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', shim, path.join(root, 'tests/system/harness/intruder.c'), '-ldl']);
   const server = await recorder(t, () => ok());
   const limpet = await front(t, server, config, {env: {LD_PRELOAD: shim, INTRUDER_FILE: file, ...env}});
   if (env.INTRUDER_SYSTEM) return {limpet};

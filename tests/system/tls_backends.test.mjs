@@ -3,8 +3,11 @@
 // TLS towards the servers: believed only when the certificate is an authority's and for the server's name; sessions go on;
 // checks speak it too; what is wrong is said in words.
 import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
 import {web} from './harness/web.mjs';
-import {Authority, ask, balance, behaviour, connect, eventually, fastHealth, localNames, numbered, startServers} from './harness/index.mjs';
+import {Authority, ask, balance, behaviour, connect, eventually, fastHealth, localNames, numbered, startServers, tempDir} from './harness/index.mjs';
 
 for (const version of [4, 2]) {
   behaviour(`clients ${version} of https servers`, {limpetOnly: true}, async (t, {workers}) => {
@@ -50,6 +53,25 @@ behaviour('who is not believed gets nothing, and it is said why', {limpetOnly: t
     await eventually(`${name} shows ${word}`, async () => (await limpet.admin.server(name, 'app1')).check_status.endsWith(word));
 });
 
+/* OpenSSL's variables say where a system keeps them: Debian in a folder, by hash, others in one file. */
+for (const how of ['folder', 'file']) {
+  behaviour(`without a ca the system's authorities are believed, kept in a ${how}`, {limpetOnly: true}, async (t, {workers}) => {
+    const authority = new Authority(t), stranger = new Authority(t);
+    const servers = [...await startServers(t, 1, 4, {tls: authority.make(localNames)}), ...await startServers(t, 1, 4, {tls: stranger.make(localNames)})];
+    const store = tempDir(t);
+    fs.copyFileSync(authority.pem, path.join(store, 'authority.pem'));
+    execFileSync('openssl', ['rehash', store]);
+    const env = how === 'folder' ? {SSL_CERT_DIR: store, SSL_CERT_FILE: '/dev/null'} : {SSL_CERT_FILE: authority.pem, SSL_CERT_DIR: '/nowhere'};
+    const backend = server => ({tls: {verify: true}, health: {tcp: false}, servers: {app1: server.address}});
+    const limpet = await balance(t, servers, {
+      frontends: {main: {listen: '127.0.0.1:0', backend: 'app'}, other: {listen: '127.0.0.1:0', backend: 'other'}},
+      backends: {app: backend(servers[0]), other: backend(servers[1])},
+    }, {workers, env});
+    for (let i = 0; i < 3; i++) assert.equal((await ask(limpet.port(), 'GET', '/health')).status, 200);
+    assert.equal((await ask(limpet.port('other'), 'GET', '/health')).status, 503);
+  });
+}
+
 behaviour('a client certificate is shown to servers that ask', {limpetOnly: true}, async (t, {workers}) => {
   const authority = new Authority(t);
   const servers = await startServers(t, 1, 4, {tls: {...authority.make(localNames), ca: authority.pem, requestCert: true, rejectUnauthorized: true}});
@@ -64,7 +86,6 @@ behaviour('a client certificate is shown to servers that ask', {limpetOnly: true
 
 behaviour('TLS towards servers changes with a reload', {limpetOnly: true}, async (t, {workers}) => {
   const authority = new Authority(t), stranger = new Authority(t);
-  const fs = await import('node:fs');
   const servers = await startServers(t, 1, 4, {tls: authority.make(localNames)});
   const limpet = await balance(t, servers, {backends: {app: {tls: {ca: authority.pem}, health: {tcp: false}}}}, {workers});
   const client = await connect(t, 4, limpet.url(), {transports: ['websocket']});

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // tsan: yes
+// full: faults
 // SIGUSR2: another executable takes over the sockets and the sessions. No new connection fails,
 // sessions find their owners, and what cannot take over leaves the old one serving.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import {ask, atEnd, behaviour, eventually, handshake, poll, post, startLimpet, startServers, usualConfig} from './harness/index.mjs';
+import {ask, atEnd, behaviour, eventually, full, gone, handshake, poll, post, startLimpet, startServers, usualConfig} from './harness/index.mjs';
 
-const gone = pid => {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch {
-    return true;
-  }
-};
+const UPGRADES = full ? 20 : 5;
 
 /* A successor outlives the process that the harness started: stop it at the end. */
 function watchOver(t, front) {
@@ -34,7 +28,7 @@ async function upgrade(front, pid, n) {
   return Number(/ pid=(\d+)/.exec(line)[1]);
 }
 
-behaviour('5 upgrades under load', {limpetOnly: true, timeout: 120000}, async (t, {workers}) => {
+behaviour(`${UPGRADES} upgrades under load`, {limpetOnly: true, timeout: 300000}, async (t, {workers}) => {
   const servers = await startServers(t, 3, 4);
   const front = await startLimpet(t, usualConfig(servers, {process: {grace: '2s'}}), {workers});
   front.stopped = true; // Its first process ends with the first upgrade, by itself.
@@ -57,7 +51,7 @@ behaviour('5 upgrades under load', {limpetOnly: true, timeout: 120000}, async (t
   });
   let pid = front.pid;
   pids.push(pid);
-  for (let n = 1; n <= 5; n++) {
+  for (let n = 1; n <= UPGRADES; n++) {
     const old = pid;
     pid = await upgrade(front, old, n);
     pids.push(pid);

@@ -2,12 +2,13 @@
 /*
  * One fault on one of three servers, measured: run in a network namespace of its own, so that
  * packets can be dropped and refused without touching anybody else's.
- *   node faults-child.mjs '{"fault": "kill" | "stop" | "blackhole" | "reset", "workers": N}'
- * Prints one line of JSON: what the clients of limpet saw.
+ *   node faults-child.mjs '{"fault": …, "workers": N}'
+ * Prints one line of JSON: what the clients of limpet saw (LIMPET_TEST_PEER: of whoever stands in its place).
  */
 import {execFileSync} from 'node:child_process';
 import {setTimeout as pause} from 'node:timers/promises';
-import {RawConn, ask, connect, eventually, startLimpet, startServers, usualConfig} from './index.mjs';
+import {startHaproxy} from './haproxy.mjs';
+import {RawConn, ask, connect, eventually, peer, startLimpet, startServers, usualConfig} from './index.mjs';
 
 const {fault, workers} = JSON.parse(process.argv[2]);
 const sockets = 30;
@@ -15,28 +16,25 @@ const pollers = 20;
 const strangers = 5;
 
 const servers = await startServers(undefined, 3, 4);
-const front = await startLimpet(undefined, usualConfig(servers, {
+const front = peer === 'haproxy' ? await startHaproxy(undefined, servers, {check: '/health'}) : await startLimpet(undefined, usualConfig(servers, {
   backend: {health: {http: {path: '/health'}, interval: '1s', timeout: '1s', fall: 2, rise: 2}},
   log: {access: {format: 'off'}},
 }), {workers});
 const where = front.address();
 const broken = servers[1];
 
-/* The four faults. */
+const toIt = verdict => `chain in { type filter hook input priority 0; tcp dport ${broken.port} ${verdict}; }`;
+const fromIt = verdict => `chain out { type filter hook output priority 0; tcp sport ${broken.port} ${verdict}; }`;
+const filter = (...chains) => execFileSync('nft', ['-f', '-'], {input: `table ip fault {\n${chains.join('\n')}\n}\n`});
+
 const faults = {
   kill: () => broken.kill(),
   stop: () => broken.pause(),
-  blackhole: () => filter('drop'),
-  reset: () => filter('reject with tcp reset'),
+  blackhole: () => filter(toIt('drop'), fromIt('drop')),
+  deaf: () => filter(toIt('drop')),    // nothing reaches it
+  mute: () => filter(fromIt('drop')),  // it hears, and its answers are lost
+  reset: () => filter(toIt('reject with tcp reset')),
 };
-function filter(verdict) {
-  // A refusal leaves by the output hook itself, so only silence is imposed on both directions.
-  const silence = verdict === 'drop' ? `chain out { type filter hook output priority 0; tcp sport ${broken.port} drop; }` : '';
-  execFileSync('nft', ['-f', '-'], {input: `table ip fault {
-    chain in { type filter hook input priority 0; tcp dport ${broken.port} ${verdict}; }
-    ${silence}
-  }`});
-}
 
 const seen = {polls: 0, failedPolls: [], fresh: 0, failedFresh: [], longestGap: 0};
 let over = false;

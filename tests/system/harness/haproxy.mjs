@@ -12,7 +12,8 @@ import {tempDir} from './limpet.mjs';
 import {freePort} from './redis.mjs';
 import {eventually} from './timing.mjs';
 
-export async function startHaproxy(t, servers) {
+/* `check`: the path that its checks ask for; without, they connect. */
+export async function startHaproxy(t, servers, {check} = {}) {
   const dir = tempDir(t);
   const port = await freePort();
   fs.writeFileSync(path.join(dir, 'sid.map'), '');
@@ -35,12 +36,13 @@ frontend main
   default_backend app
 backend app
   balance leastconn
+${check ? `  option httpchk GET ${check}\n  timeout check 1s` : ''}
   http-request set-var(txn.hs) int(1) if !{ url_param(sid) -m found } { url_param(transport) polling }
   http-response wait-for-body time 1s if { var(txn.hs) -m found } { status 200 }
   http-response set-var(txn.sid) res.body,regsub(^[^{]*,),json_query('$.sid') if { var(txn.hs) -m found } { status 200 }
   http-response set-map(${map}) %[var(txn.sid)] %[srv_name] if { var(txn.sid) -m found }
 ${servers.map(each => `  use-server ${each.name} if { url_param(sid),map(${map}) -m str ${each.name} }`).join('\n')}
-${servers.map(each => `  server ${each.name} ${each.address} check inter 1s fall 2`).join('\n')}
+${servers.map(each => `  server ${each.name} ${each.address} check inter 1s fall 2 on-marked-down shutdown-sessions`).join('\n')}
 `);
   const child = track(spawn('haproxy', ['-db', '-f', file], {stdio: ['ignore', 'ignore', 'pipe']}));
   let stderr = '';

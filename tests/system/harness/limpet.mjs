@@ -10,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Admin} from './admin.mjs';
+import {preloaded} from './preload.mjs';
 import {alive, atEnd, exited, track} from './processes.mjs';
 import {eventually, inTime, slowness} from './timing.mjs';
 import {merge, toYaml} from './yaml.mjs';
@@ -126,18 +127,18 @@ const base = (dir, workers) => ({
 /*
  * config: an object (laid over the defaults above) or the YAML text itself. A text may use
  * @DIR@ for the temp folder. Options: workers (1), env, args, wrap (a command in front, such as
- * strace), expectFailure (do not wait for the ready line).
+ * strace), program (another copy of the binary), expectFailure (do not wait for the ready line).
  */
-export async function startLimpet(t, config, {workers = 1, env = {}, wrap = [], args, expectFailure = false} = {}) {
+export async function startLimpet(t, config, {workers = 1, env = {}, wrap = [], program = binary, args, expectFailure = false} = {}) {
   if (!fs.existsSync(binary)) throw new Error(`there is no ${binary}: build it, or set LIMPET_BIN`);
   const dir = tempDir(null);
   const file = path.join(dir, 'limpet.yaml');
   const text = typeof config === 'string' ? config.replaceAll('@DIR@', dir) : toYaml(merge(base(dir, workers), config));
   fs.writeFileSync(file, text);
-  const command = [...wrap, binary, ...(args ?? ['run', '-f', file])];
+  const command = [...wrap, program, ...(args ?? ['run', '-f', file])];
   const child = track(spawn(command[0], command.slice(1), {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: {...process.env, ...sanitizers, ...env},
+    env: {...process.env, ...sanitizers, ...preloaded(), ...env},
   }));
   const limpet = new Limpet(child, dir, file);
   atEnd(t, async () => {

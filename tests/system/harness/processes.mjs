@@ -45,8 +45,22 @@ export function exited(child) {
   return new Promise(resolve => child.once('exit', (code, signal) => resolve({code, signal})));
 }
 
-/* KiB of memory that a process has for itself, its share of what it shares included. */
+/* The same of a process that is nobody's child here. */
+export function gone(pid) {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/* A process's share of memory, in KiB. */
 export const pss = pid => Number(/^Pss:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
+
+/* CPU time of some processes so far, in clock ticks. */
+export const ticks = pids => pids.reduce((all, pid) => all + fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13)
+  .reduce((sum, each) => sum + Number(each), 0), 0);
 
 export const alive = child => child.exitCode === null && child.signalCode === null;
 

@@ -9,6 +9,9 @@ import {setTimeout as pause} from 'node:timers/promises';
 
 export const slowness = Number(process.env.LIMPET_TEST_SLOW || 1);
 
+/* Is this the long form, scripts/test --full SECTION? */
+export const full = process.env.LIMPET_TEST_FULL === '1';
+
 /* A deadline in milliseconds, stretched for slow builds. */
 export const ms = value => Math.round(value * slowness);
 
