@@ -17,6 +17,7 @@
  */
 #include "lb/control.h"
 
+#include "base/console.h"
 #include "base/notify.h"
 #include "base/signals.h"
 #include "lb/admin.h"
@@ -46,6 +47,8 @@ enum {
     SWEEP_SHARE = 32,   /* a sweep looks at this part of a table … */
     SWEEP_LEAST = 4096, /* … or at this many entries */
     LIMITS_EVERY = 5,   /* sweeps per sweep of the address limits */
+    BURST_LEAST = 100,  /* a burst is over when so many clients, … */
+    BURST_SHARE = 8,    /* … and this part of the most there were, have left */
 };
 
 struct control {
@@ -61,12 +64,13 @@ struct control {
     struct bindings *bindings;   /* without a master: what is open */
     struct parcel parcel;        /* on its way from the master */
     struct reload_wait reloaded; /* for the master */
-    struct admin *admin;
+    struct console *admin;
     struct web *web;
     struct io line;    /* to the master; fd -1: none */
     struct io signals; /* without a master */
     struct timer sweep;
     unsigned sweeps;
+    int64_t clients_most; /* since memory was given back last */
 };
 
 struct loop *control_loop(struct control *control)
@@ -180,7 +184,7 @@ static void control_leave_to(struct control *control, const char *pid)
              (long long)serving->config->process.grace_ms);
     events_add(serving, EVENT_UPGRADE, "another executable has taken over, pid %s; draining", pid);
     if (control->admin)
-        admin_stop_accepting(control->admin);
+        console_stop_accepting(control->admin);
     web_free(control->web); // Browsers come again by themselves.
     control->web = NULL;
     if (!drain_begun(control->drain))
@@ -309,6 +313,22 @@ static void sweep_table(struct sidmap *map, int64_t now_ms)
     sidmap_expire(map, now_ms, share > SWEEP_LEAST ? share : SWEEP_LEAST);
 }
 
+/*
+ * When a burst of clients is over. OpenSSL has its memory from malloc(), some 40 KiB for a connection, and malloc()
+ * keeps what lies below anything that is still used; buffers and our own objects go back by themselves.
+ */
+static void note_clients(struct control *control)
+{
+    int64_t now = atomic_load_explicit(&control->serving->client_connections, memory_order_relaxed);
+    if (now > control->clients_most)
+        control->clients_most = now;
+    int64_t left = control->clients_most - now;
+    if (left < BURST_LEAST || left < control->clients_most / BURST_SHARE)
+        return;
+    control->clients_most = now;
+    mem_give_back();
+}
+
 static void control_sweep(struct timer *timer)
 {
     struct control *control = container_of(timer, struct control, sweep);
@@ -326,6 +346,7 @@ static void control_sweep(struct timer *timer)
     }
     if (limits)
         shelf_trim(control->shelf);
+    note_clients(control);
     for (unsigned i = 0; i < control->serving->worker_count; i++)
         worker_note_busy(&control->serving->workers[i]);
     stats_tick(control->serving);
@@ -374,7 +395,7 @@ bool control_start(struct control *control, struct bindings *bindings, int line_
     control->bindings = bindings;
     watch_tell_workers(control->watch);
     if (admin_fd >= 0) {
-        control->admin = admin_new(control->serving, loop, control->shelf, admin_fd);
+        control->admin = admin_console(control->serving, loop, control->shelf, admin_fd);
         if (!control->admin)
             return false;
     }
@@ -412,7 +433,7 @@ void control_stop(struct control *control)
     heartbeat_stop(control->heartbeat);
     parcel_free(&control->parcel);
     if (control->admin)
-        admin_free(control->admin);
+        console_free(control->admin);
     web_free(control->web);
     watch_stop(control->watch);
     drain_free(control->drain);

@@ -229,11 +229,14 @@ static int64_t span_ms(int64_t from_us, int64_t to_us)
     return from_us && to_us ? (to_us - from_us) / 1000 : -1;
 }
 
-static void count_times(struct exchange *x)
+enum { COUNTED_TIMES = 5 };
+
+/* Notes its times in the backend's histograms; returns how many sums of times are to be counted. */
+static size_t note_times(struct exchange *x, struct counted counted[static COUNTED_TIMES])
 {
     struct flow *flow = x->flow;
     if (!x->response_us)
-        return;
+        return 0;
     struct histogram_block *histograms =
         worker_stats(flow->worker, x->backend->stat_id)->histograms;
     if (x->waited)
@@ -243,14 +246,13 @@ static void count_times(struct exchange *x)
                       x->connect_us - x->queued_us);
     enum histogram answer = x->held_poll ? HISTOGRAM_POLL : HISTOGRAM_FIRST_BYTE;
     histogram_add(&histograms[answer], answer, x->response_us - x->connect_us);
-    struct counted counted[] = {
-        {COUNTER_TIMED, 1},
-        {COUNTER_QUEUE_US, x->queued_us - x->head_us},
-        {COUNTER_CONNECT_US, x->connect_us - x->queued_us},
-        {COUNTER_RESPONSE_US, x->response_us - x->connect_us},
-        {COUNTER_TOTAL_US, x->status != 101 ? flow->worker->loop.now_us - flow->began_us : 0},
-    };
-    flow_count_all(flow, counted, array_len(counted));
+    counted[0] = (struct counted){COUNTER_TIMED, 1};
+    counted[1] = (struct counted){COUNTER_QUEUE_US, x->queued_us - x->head_us};
+    counted[2] = (struct counted){COUNTER_CONNECT_US, x->connect_us - x->queued_us};
+    counted[3] = (struct counted){COUNTER_RESPONSE_US, x->response_us - x->connect_us};
+    counted[4] = (struct counted){
+        COUNTER_TOTAL_US, x->status != 101 ? flow->worker->loop.now_us - flow->began_us : 0};
+    return COUNTED_TIMES;
 }
 
 /* A session's step from polling to WebSocket: tried, and done or not. */
@@ -324,16 +326,17 @@ void exchange_record(struct exchange *x, enum end_reason reason)
 {
     struct flow *flow = x->flow;
     uint64_t bytes = conn_sent_since(&flow->client, x->sent_before);
-    struct counted counted[] = {
+    enum { ALWAYS = 3 };
+    struct counted counted[ALWAYS + COUNTED_TIMES] = {
         {COUNTER_BYTES_IN, (int64_t)(x->head_bytes + x->request_received)},
         {COUNTER_BYTES_OUT, (int64_t)bytes},
         {response_counter(x->status), 1},
     };
-    flow_count_all(flow, counted, array_len(counted));
+    size_t times = note_times(x, counted + ALWAYS);
+    flow_count_all(flow, counted, ALWAYS + times);
     count_reason(flow, reason);
     if (reason == END_DEAD_OWNER && x->held_poll)
         flow_count_move(flow, MOVE_DOWN);
-    count_times(x);
     count_upgrade(x);
     if (access_on(flow->worker))
         write_access_line(x, reason, bytes);

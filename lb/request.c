@@ -139,6 +139,8 @@ static bool request_allowed(struct exchange *x, struct span path)
     const struct head *head = &flow->worker->head;
     const char *base = exchange_text(x).ptr;
     struct addr peer, client;
+    if (!x->rules && x->frontend->config->opt.trusted_proxies_count == 0)
+        return true; /* it is the peer, and it may */
     peer_to_addr(&flow->peer, &peer);
     client_of(x->frontend, head, base, &peer, &client);
     if (!note_client(x, &peer, &client)) {
@@ -151,6 +153,17 @@ static bool request_allowed(struct exchange *x, struct span path)
     return !why;
 }
 
+/* May this client's address open another session now? */
+static bool request_within_rate(struct exchange *x)
+{
+    const struct rate *rate = &x->frontend->config->opt.handshakes_per_ip;
+    struct addr client;
+    if (rate->events == 0)
+        return true;
+    peer_to_addr(exchange_client(x), &client);
+    return limits_handshake(x->frontend->limits, &client, rate, x->flow->worker->loop.now_ms);
+}
+
 /* The same for limits. */
 static bool request_within_limits(struct exchange *x)
 {
@@ -158,15 +171,11 @@ static bool request_within_limits(struct exchange *x)
     struct worker *worker = flow->worker;
     const struct head *head = &worker->head;
     const struct frontend_options *options = &x->frontend->config->opt;
-    struct addr client;
     if (head->framing == FRAMING_LENGTH && head->content_length > (uint64_t)options->limit_body) {
         flow_end(flow, END_BODY_TOO_LARGE);
         return false;
     }
-    peer_to_addr(exchange_client(x), &client);
-    if (x->handshake && options->handshakes_per_ip.events > 0 &&
-        !limits_handshake(x->frontend->limits, &client, &options->handshakes_per_ip,
-                          worker->loop.now_ms)) {
+    if (x->handshake && !request_within_rate(x)) {
         flow_end(flow, END_RATE_LIMITED);
         return false;
     }

@@ -6,82 +6,82 @@
 
 #include <inttypes.h>
 
-static void run_info(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_info(void *ctx, struct commands_caller *caller, const struct span *args,
                      size_t count)
 {
     (void)args;
     (void)count;
-    show_info(ctx, &caller->answer);
+    show_info(ctx, &caller->talk.answer);
 }
 
-static void run_masters(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_masters(void *ctx, struct commands_caller *caller, const struct span *args,
                         size_t count)
 {
     (void)args;
     (void)count;
-    show_masters(ctx, &caller->answer);
+    show_masters(ctx, &caller->talk.answer);
 }
 
-static void run_sentinels(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_sentinels(void *ctx, struct commands_caller *caller, const struct span *args,
                           size_t count)
 {
     (void)args;
     (void)count;
-    show_sentinels(ctx, &caller->answer);
+    show_sentinels(ctx, &caller->talk.answer);
 }
 
-static void run_nodes(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_nodes(void *ctx, struct commands_caller *caller, const struct span *args,
                       size_t count)
 {
     (void)args;
     (void)count;
-    show_nodes(ctx, &caller->answer);
+    show_nodes(ctx, &caller->talk.answer);
 }
 
-static void run_canary(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_canary(void *ctx, struct commands_caller *caller, const struct span *args,
                        size_t count)
 {
     (void)args;
     (void)count;
-    show_canary(ctx, &caller->answer);
+    show_canary(ctx, &caller->talk.answer);
 }
 
 /* The last ones, or those behind an id. */
-static void run_events(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_events(void *ctx, struct commands_caller *caller, const struct span *args,
                        size_t count)
 {
     const struct service *service = ctx;
     uint64_t after = 0;
     if (count > 0 && !span_to_u64(args[0], &after)) {
-        console_say(caller, SEVERITY_ERROR, "Require the id of an event, or nothing.");
+        command_say(caller, SEVERITY_ERROR, "Require the id of an event, or nothing.");
         return;
     }
     const struct entry *entry = journal_next(service->journal, after);
     for (; entry; entry = journal_next(service->journal, entry->id)) {
-        text_addf(&caller->answer, "%" PRIu64 " %" PRId64 ".%03d %s ", entry->id,
+        text_addf(&caller->talk.answer, "%" PRIu64 " %" PRId64 ".%03d %s ", entry->id,
                   entry->wall_ms / 1000, (int)(entry->wall_ms % 1000), entry_word(entry->kind));
-        entry_line(entry, &caller->answer);
-        text_add(&caller->answer, SPAN("\n"));
+        entry_line(entry, &caller->talk.answer);
+        text_add(&caller->talk.answer, SPAN("\n"));
     }
 }
 
-static void run_servers(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_servers(void *ctx, struct commands_caller *caller, const struct span *args,
                         size_t count)
 {
     const struct service *service = ctx;
     (void)args;
     (void)count;
     for (size_t i = 0; i < service->master_count; i++) {
-        text_addf(&caller->answer, "%s ", master_name(service->masters[i]));
-        doors_show(service->doors, master_name(service->masters[i]), &caller->answer);
-        text_add(&caller->answer, SPAN("\n"));
+        text_addf(&caller->talk.answer, "%s ", master_name(service->masters[i]));
+        doors_show(service->doors, master_name(service->masters[i]), &caller->talk.answer);
+        text_add(&caller->talk.answer, SPAN("\n"));
     }
 }
 
 /* Of the master that is named, or of all. */
-static void each_master(const struct service *service, struct console_caller *caller,
+static void each_master(const struct service *service, struct commands_caller *caller,
                         const struct span *args, size_t count,
-                        void (*each)(struct console_caller *caller, const struct service *service,
+                        void (*each)(struct commands_caller *caller, const struct service *service,
                                      const struct master *master))
 {
     bool found = count == 0;
@@ -93,60 +93,60 @@ static void each_master(const struct service *service, struct console_caller *ca
         each(caller, service, master);
     }
     if (!found)
-        console_say(caller, SEVERITY_ERROR, "There is no such master.");
+        command_say(caller, SEVERITY_ERROR, "There is no such master.");
 }
 
-static void status_of(struct console_caller *caller, const struct service *service,
+static void status_of(struct commands_caller *caller, const struct service *service,
                       const struct master *master)
 {
     (void)service;
-    show_prune_status(master, &caller->answer);
+    show_prune_status(master, &caller->talk.answer);
 }
 
-static void plan_of(struct console_caller *caller, const struct service *service,
+static void plan_of(struct commands_caller *caller, const struct service *service,
                     const struct master *master)
 {
-    show_prune_plan(service, master, &caller->answer);
+    show_prune_plan(service, master, &caller->talk.answer);
     prune_look(master_prune(master));
 }
 
-static void begin_of(struct console_caller *caller, const struct service *service,
+static void begin_of(struct commands_caller *caller, const struct service *service,
                      const struct master *master)
 {
     (void)service;
     const char *error = prune_run(master_prune(master));
     if (error)
-        console_say(caller, SEVERITY_ERROR, "%s", error);
+        command_say(caller, SEVERITY_ERROR, "%s", error);
 }
 
-static void run_prune_status(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_prune_status(void *ctx, struct commands_caller *caller, const struct span *args,
                              size_t count)
 {
     each_master(ctx, caller, args, count, status_of);
 }
 
-static void run_prune_plan(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_prune_plan(void *ctx, struct commands_caller *caller, const struct span *args,
                            size_t count)
 {
     each_master(ctx, caller, args, count, plan_of);
 }
 
-static void run_prune(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_prune(void *ctx, struct commands_caller *caller, const struct span *args,
                       size_t count)
 {
     each_master(ctx, caller, args, count, begin_of);
 }
 
-static void run_reload(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_reload(void *ctx, struct commands_caller *caller, const struct span *args,
                        size_t count)
 {
     (void)args;
     (void)count;
     service_reload(ctx);
-    console_say(caller, SEVERITY_INFO, "The file is loaded anew; see 'show info'.");
+    command_say(caller, SEVERITY_INFO, "The file is loaded anew; see 'show info'.");
 }
 
-const struct console_command sentinel_commands[] = {
+const struct command sentinel_commands[] = {
     {{"show", "info"}, "", 0, run_info, "the program and what troubles it"},
     {{"show", "masters"}, "", 0, run_masters, "state, address, epoch and votes of every master"},
     {{"show", "sentinels"}, "", 0, run_sentinels, "every sentinel and what it says"},

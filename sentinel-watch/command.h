@@ -3,8 +3,8 @@
 #ifndef LIMPET_SENTINEL_WATCH_COMMAND_H
 #define LIMPET_SENTINEL_WATCH_COMMAND_H
 
-#include "base/console.h"
+#include "base/commands.h"
 
-extern const struct console_command sentinel_commands[];
+extern const struct command sentinel_commands[];
 
 #endif

@@ -282,8 +282,9 @@ static bool begin_console(struct service *service)
     endpoint_parse(span_str(text), true, &endpoint);
     service->socket = endpoint.addr;
     int fd = bind_admin("admin.socket", path, &service->socket, &mode);
-    service->console = fd >= 0 ? console_new(&service->loop, service->world.shelf, fd,
-                                             sentinel_commands, service)
+    service->commands = (struct commands){sentinel_commands, service};
+    service->console = fd >= 0 ? commands_console(&service->loop, service->world.shelf, fd,
+                                                  &service->commands)
                                : NULL;
     return service->console != NULL;
 }

@@ -3,13 +3,13 @@
 #ifndef LIMPET_SENTINEL_WATCH_SERVICE_H
 #define LIMPET_SENTINEL_WATCH_SERVICE_H
 
+#include "base/commands.h"
 #include "config/config.h"
 #include "sentinel-watch/doors.h"
 #include "sentinel-watch/journal.h"
 #include "sentinel-watch/link.h"
 #include "sentinel-watch/master.h"
 
-struct console;
 struct web;
 
 struct service {
@@ -22,7 +22,8 @@ struct service {
     struct journal *journal;
     struct master **masters; /* in the configuration's order */
     size_t master_count;
-    struct web *web;          /* NULL: no admin.http */
+    struct web *web; /* NULL: no admin.http */
+    struct commands commands;
     struct console *console;  /* NULL: no admin.socket */
     struct addr http, socket; /* where they are; len 0: nowhere */
     struct io signals;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A runtime socket whose commands this test makes up: lines, answers, and callers who misbehave. */
-#include "base/console.h"
+#include "base/commands.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -21,39 +21,40 @@ static struct shelf *shelf;
 static struct console *console;
 static struct addr addr;
 
-static void run_echo(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_echo(void *ctx, struct commands_caller *caller, const struct span *args,
                      size_t count)
 {
     assert_ptr_equal(ctx, &loop);
     for (size_t i = 0; i < count; i++)
-        text_addf(&caller->answer, "<%.*s>\n", SPAN_ARG(args[i]));
+        text_addf(&caller->talk.answer, "<%.*s>\n", SPAN_ARG(args[i]));
 }
 
-static void run_fail(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_fail(void *ctx, struct commands_caller *caller, const struct span *args,
                      size_t count)
 {
     (void)ctx;
     (void)args;
     (void)count;
-    console_say(caller, SEVERITY_ERROR, "No.");
+    command_say(caller, SEVERITY_ERROR, "No.");
 }
 
-static void run_large(void *ctx, struct console_caller *caller, const struct span *args,
+static void run_large(void *ctx, struct commands_caller *caller, const struct span *args,
                       size_t count)
 {
     (void)ctx;
     (void)args;
     (void)count;
     for (int i = 0; i < 100000; i++)
-        text_addf(&caller->answer, "line %d of a long answer\n", i);
+        text_addf(&caller->talk.answer, "line %d of a long answer\n", i);
 }
 
-static const struct console_command commands[] = {
+static const struct command table[] = {
     {{"echo", "all"}, "A B", 2, run_echo, "echoes"},
     {{"fail"}, "", 0, run_fail, "fails"},
     {{"large"}, "", 0, run_large, "much"},
     {{NULL}, NULL, 0, NULL, NULL},
 };
+static const struct commands commands = {table, &loop};
 
 static int setup(void **state)
 {
@@ -64,7 +65,7 @@ static int setup(void **state)
     endpoint_parse(SPAN("127.0.0.1:0"), true, &endpoint);
     int fd = net_listen(&endpoint.addr, 64, false);
     assert_true(fd >= 0 && net_local_addr(fd, &addr));
-    console = console_new(&loop, shelf, fd, commands, &loop);
+    console = commands_console(&loop, shelf, fd, &commands);
     assert_non_null(console);
     return 0;
 }
@@ -154,7 +155,7 @@ static void test_a_line_without_an_end(void **state)
     char line[9001];
     memset(line, 'x', sizeof(line) - 1);
     line[sizeof(line) - 1] = '\0';
-    expect(line, "The line is longer than 8192 bytes.\n");
+    expect(line, "The line is longer than 8192 bytes.\n\n");
 }
 
 static void test_a_command_that_ends_with_the_connection(void **state)

@@ -5,6 +5,7 @@
  */
 #include "lb/admin.h"
 
+#include "base/console.h"
 #include "lb/admin_command.h"
 #include "lb/cli_ctl.h"
 #include "lb/events.h"
@@ -489,7 +490,7 @@ struct socket_house {
     struct house *house;
     struct loop loop;
     struct shelf *shelf;
-    struct admin *admin;
+    struct console *admin;
     char path[64];
     int fd; /* the caller's end */
 };
@@ -516,7 +517,7 @@ static int socket_open(void **state)
     int listener = net_listen(&addr, 16, false);
     if (listener < 0 || !loop_init(&s->loop, s))
         return -1;
-    s->admin = admin_new(&s->house->serving, &s->loop, s->shelf, listener);
+    s->admin = admin_console(&s->house->serving, &s->loop, s->shelf, listener);
     s->fd = socket_connect(s);
     return s->admin == NULL;
 }
@@ -526,7 +527,7 @@ static int socket_close(void **state)
     struct socket_house *s = *state;
     if (s->fd >= 0)
         close(s->fd);
-    admin_free(s->admin);
+    console_free(s->admin);
     loop_fini(&s->loop);
     shelf_free(s->shelf); /* asserts that every block is back */
     unlink(s->path);
