@@ -62,7 +62,7 @@ behaviour('a bucket of made up session ids fills again', {limpetOnly: true, work
   await eventually('there is something in it', async () => await poll() === 400);
 });
 
-behaviour('asked all at once, or given up before the answer', {limpetOnly: true, workers: [4]}, async (t, {workers}) => {
+behaviour('asked all at once, or given up before the answer', {limpetOnly: true, wholeCalls: true, workers: [4]}, async (t, {workers}) => {
   const servers = await startServers(t, 2, 4);
   const front = await balance(t, servers, limited, {workers});
   const guesses = async address => statuses(10, () => ask(front.address(), 'GET', pollPath(guess()), {headers: from(address)}));

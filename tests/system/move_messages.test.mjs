@@ -14,7 +14,7 @@ function missing(list) {
   return Array.from({length: list.at(-1) - list[0]}, (_, i) => list[0] + i).filter(n => !got.has(n));
 }
 
-behaviour('no message is lost by a drain', {limpetOnly: true, timeout: 120000}, async (t, {workers}) => {
+behaviour('no message is lost by a drain', {limpetOnly: true, wholeCalls: true, timeout: 120000}, async (t, {workers}) => {
   const redis = await startRedis(t);
   const own = {streams: redis.url, connectionStateRecovery: {}};
   const servers = await startServers(t, 3, 4, own);

@@ -91,12 +91,13 @@ static bool chance(unsigned one_in)
 
 /* ---- descriptors ---- */
 
+/* Standard error is left alone: lines of several processes stay whole only when each is one call. */
 static bool stream(int fd)
 {
     int type = 0;
     socklen_t len = sizeof type;
     int before = errno;
-    bool yes = fd >= 0 && fd < FDS &&
+    bool yes = fd > 2 && fd < FDS &&
                RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &len, 0) == 0 &&
                type == SOCK_STREAM;
     errno = before;
