@@ -2,6 +2,7 @@
 /* Memory that may not fail: what is needed to start. */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,4 +35,11 @@ char *mem_must_copy(const char *string)
     if (!copy)
         out_of_memory(strlen(string) + 1);
     return copy;
+}
+
+void mem_give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

@@ -13,6 +13,8 @@
 void *mem_must_alloc(size_t size); /* zeroed */
 void *mem_must_resize(void *ptr, size_t size);
 char *mem_must_copy(const char *string);
+/* Whole pages that are free inside malloc's heaps go back to the system. Walks all of them: not for every turn. */
+void mem_give_back(void);
 
 /* The object that holds `member` at `ptr`. */
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

@@ -47,6 +47,8 @@ enum {
     SWEEP_SHARE = 32,   /* a sweep looks at this part of a table … */
     SWEEP_LEAST = 4096, /* … or at this many entries */
     LIMITS_EVERY = 5,   /* sweeps per sweep of the address limits */
+    BURST_LEAST = 100,  /* a burst is over when so many clients, … */
+    BURST_SHARE = 8,    /* … and this part of the most there were, have left */
 };
 
 struct control {
@@ -68,6 +70,7 @@ struct control {
     struct io signals; /* without a master */
     struct timer sweep;
     unsigned sweeps;
+    int64_t clients_most; /* since memory was given back last */
 };
 
 struct loop *control_loop(struct control *control)
@@ -310,6 +313,22 @@ static void sweep_table(struct sidmap *map, int64_t now_ms)
     sidmap_expire(map, now_ms, share > SWEEP_LEAST ? share : SWEEP_LEAST);
 }
 
+/*
+ * When a burst of clients is over. OpenSSL has its memory from malloc(), some 40 KiB for a connection, and malloc()
+ * keeps what lies below anything that is still used; buffers and our own objects go back by themselves.
+ */
+static void note_clients(struct control *control)
+{
+    int64_t now = atomic_load_explicit(&control->serving->client_connections, memory_order_relaxed);
+    if (now > control->clients_most)
+        control->clients_most = now;
+    int64_t left = control->clients_most - now;
+    if (left < BURST_LEAST || left < control->clients_most / BURST_SHARE)
+        return;
+    control->clients_most = now;
+    mem_give_back();
+}
+
 static void control_sweep(struct timer *timer)
 {
     struct control *control = container_of(timer, struct control, sweep);
@@ -327,6 +346,7 @@ static void control_sweep(struct timer *timer)
     }
     if (limits)
         shelf_trim(control->shelf);
+    note_clients(control);
     for (unsigned i = 0; i < control->serving->worker_count; i++)
         worker_note_busy(&control->serving->workers[i]);
     stats_tick(control->serving);

@@ -3,28 +3,14 @@
 // Handshakes that are given up at every point leave nothing behind: no descriptor, no connection, no buffer. (Memory: under ASan.)
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import tls from 'node:tls';
-import {Authority, RawConn, balance, behaviour, eventually, listenTls, localNames, openTls, startServers} from './harness/index.mjs';
-
-/* What a client says first, and (after `answer`) next. */
-async function hello(port) {
-  const conn = await RawConn.open(port);
-  const raw = [];
-  const {Duplex} = await import('node:stream');
-  const pipe = new Duplex({read() {}, write(chunk, encoding, done) { raw.push(chunk); done(); }});
-  tls.connect({socket: pipe, servername: 'localhost'}).on('error', () => {});
-  const first = await eventually('a hello', () => (raw.length > 0 ? Buffer.concat(raw) : undefined));
-  pipe.destroy();
-  conn.close();
-  return first;
-}
+import {Authority, RawConn, balance, behaviour, clientHello, eventually, listenTls, localNames, openTls, startServers} from './harness/index.mjs';
 
 behaviour('400 aborted handshakes', {limpetOnly: true}, async (t, {workers}) => {
   const authority = new Authority(t);
   const servers = await startServers(t, 1, 4);
   const limpet = await balance(t, servers, {frontends: {main: {listen: listenTls([authority.make(localNames)])}}}, {workers});
   const port = limpet.port();
-  const bytes = await hello(port);
+  const bytes = clientHello();
   const open = () => fs.readdirSync(`/proc/${limpet.children()[0]}/fd`).length;
   const calm = () => eventually('nobody is connected', async () => (await limpet.admin.num('CurrConns')) === 0);
   await calm();

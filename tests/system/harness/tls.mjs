@@ -6,6 +6,7 @@
 import {execFileSync, spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import {Duplex} from 'node:stream';
 import tls from 'node:tls';
 import {atEnd} from './processes.mjs';
 import {RawConn, target} from './raw.mjs';
@@ -59,6 +60,15 @@ export async function openTls(t, where, options = {}) {
     socket.once('error', reject);
   }));
   return new RawConn(socket);
+}
+
+/* The bytes that a client says first; nobody is asked for an answer. */
+export function clientHello() {
+  const raw = [];
+  const pipe = new Duplex({read() {}, write(chunk, encoding, done) { raw.push(chunk); done(); }});
+  tls.connect({socket: pipe, servername: 'localhost'}).on('error', () => {});
+  pipe.destroy();
+  return Buffer.concat(raw);
 }
 
 /* openssl s_client: what it printed. */
