@@ -33,7 +33,7 @@ for (const how of ['close', 'abort']) {
     });
     const conn = await RawConn.open(limpet.port());
     conn.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-    await conn.upTo('hello');
+    await conn.upTo('o\r\n');
     conn[how]();
     await quiet(limpet, server);
   });

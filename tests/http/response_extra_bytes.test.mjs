@@ -13,7 +13,7 @@ function answerOf(size) {
   return head(body) + 'x'.repeat(body);
 }
 
-once('answers that fill a read exactly, followed by another one', {limpetOnly: true}, async t => {
+once('answers that fill a read exactly, followed by another one', {limpetOnly: true, wholeCalls: true}, async t => {
   let size = 0;
   const server = await recorder(t, (request, conn) => (request.path === '/big' ? Buffer.from(answerOf(size) + evil) : ok()));
   const limpet = await front(t, server);

@@ -53,7 +53,7 @@ once('on a kept connection it runs from the request\'s first byte', {limpetOnly:
   assert.match(text, /^HTTP\/1\.1 408 /);
 });
 
-once('a body that does not come', {limpetOnly: true}, async t => {
+once('a body that does not come', {limpetOnly: true, wholeCalls: true}, async t => {
   const server = await recorder(t);
   const limpet = await front(t, server, {frontend: {timeouts: {client: '500ms'}}});
   for (const bytes of ['Content-Length: 5\r\n\r\nhell', 'Content-Length: 500000\r\n\r\nhell', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhell', `Content-Length: 500000\r\n\r\n${'x'.repeat(200000)}`]) {
@@ -138,7 +138,7 @@ once('an answer in pieces may take longer than timeouts.response', {limpetOnly: 
   assert.equal((await ask(limpet.port(), 'GET', '/')).text, 'xxxxxxxx');
 });
 
-once('a client that takes nothing is cut off', {limpetOnly: true}, async t => {
+once('a client that takes nothing is cut off', {limpetOnly: true, wholeCalls: true}, async t => {
   const server = await recorder(t, () => ok('x'.repeat(20_000_000)));
   const limpet = await front(t, server, {frontend: {timeouts: {client: '500ms'}}});
   const conn = await RawConn.open(limpet.port());

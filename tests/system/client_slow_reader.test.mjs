@@ -37,7 +37,7 @@ async function slowly(conn, pause, most) {
 }
 
 for (const [name, fields] of [['and closes', 'Connection: close\r\n'], ['and goes on', '']]) {
-  behaviour(`a slow reader gets all ${name}`, {limpetOnly: true}, async (t, {workers}) => {
+  behaviour(`a slow reader gets all ${name}`, {limpetOnly: true, wholeCalls: true}, async (t, {workers}) => {
     const front = await start(t, workers);
     const conn = await RawConn.open(front.address());
     conn.send(`GET / HTTP/1.1\r\nHost: x\r\n${fields}\r\n`);

@@ -29,6 +29,7 @@ behaviour('a four hundred clients for 256 descriptors', {limpetOnly: true}, asyn
   const conns = await Promise.all(Array.from({length: 400}, () => RawConn.open(front.address())));
   conns.forEach(conn => conn.send('GET /slow?ms=1 HTTP/1.1\r\nHost: x\r\n\r\n'));
   assert.equal(await client.request('echo', 'alive'), 'alive');
+  await eventually('who was let in is answered', async () => conns.filter(conn => conn.data.length > 0).length >= (await front.admin.num('CurrConns')) - 1);
   const used = await busy(front);
   assert.ok(used < 0.1, `${used} of a processor`);
   assert.equal(await client.request('echo', 'alive'), 'alive');

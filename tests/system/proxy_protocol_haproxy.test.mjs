@@ -38,7 +38,7 @@ for (const kind of ['send-proxy', 'send-proxy-v2', 'send-proxy-v2-ssl', 'send-pr
 }
 
 for (const version of ['v1', 'v2']) {
-  once(`HAProxy understands send_proxy: ${version}`, {limpetOnly: true}, async t => {
+  once(`HAProxy understands send_proxy: ${version}`, {limpetOnly: true, wholeCalls: true}, async t => {
     const port = await freePort();
     await haproxy(t, port, `frontend f\n  mode http\n  bind 127.0.0.1:${port} accept-proxy\n` +
       '  http-request return status 200 content-type text/plain lf-string "%[src] %[src_port] %[dst_port]"\n');
@@ -61,7 +61,7 @@ const local = {v1: 'PROXY UNKNOWN\r\n', v2: '\r\n\r\n\0\r\nQUIT\n\x20\0\0\0'};
 
 for (const version of ['v1', 'v2']) {
   for (const check of [{tcp: true}, {http: {path: '/health'}}]) {
-    once(`${version}: a check by ${Object.keys(check)[0]} begins with a header for nobody`, {limpetOnly: true}, async t => {
+    once(`${version}: a check by ${Object.keys(check)[0]} begins with a header for nobody`, {limpetOnly: true, wholeCalls: true}, async t => {
       const first = [];
       const server = await startRawServer(t, conn => {
         let all = '';
@@ -80,7 +80,7 @@ for (const version of ['v1', 'v2']) {
   }
 }
 
-once('a body, an early close, a retry: the header comes once per connection', {limpetOnly: true}, async t => {
+once('a body, an early close, a retry: the header comes once per connection', {limpetOnly: true, wholeCalls: true}, async t => {
   const seen = [];
   const server = await startRawServer(t, conn => {
     let all = '';
@@ -100,7 +100,7 @@ once('a body, an early close, a retry: the header comes once per connection', {l
   assert.match(seen.at(-1), /\r\nConnection: close\r\n/);
 });
 
-once('the header comes before TLS towards the server, and tells of TLS towards the client', {limpetOnly: true}, async t => {
+once('the header comes before TLS towards the server, and tells of TLS towards the client', {limpetOnly: true, wholeCalls: true}, async t => {
   const authority = new Authority(t);
   const shown = authority.make(localNames);
   const pem = `${tempDir(t)}/both.pem`;

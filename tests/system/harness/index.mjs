@@ -56,11 +56,17 @@ function define(name, {timeout, skip}, body) {
   });
 }
 
+/* Why a test is left out here, or false. wholeCalls: it is about what one call moves, or how quickly. */
+function leftOut({limpetOnly = false, wholeCalls = false, skip = false}) {
+  if (limpetOnly && peer !== 'limpet') return `only limpet does this, not ${peer}`;
+  return wholeCalls && process.env.LIMPET_TEST_PRELOAD === 'short_io' ? 'needs calls that move what they can' : skip;
+}
+
 /* One test per worker count: `behaviour('a poll is not timed out', async (t, {workers}) => …)`. */
 export function behaviour(name, options, body) {
   if (typeof options === 'function') return behaviour(name, {}, options);
-  const {timeout = 60000, workers: counts = workerCounts, limpetOnly = false} = options;
-  const skip = limpetOnly && peer !== 'limpet' ? `only limpet does this, not ${peer}` : false;
+  const {timeout = 60000, workers: counts = workerCounts} = options;
+  const skip = leftOut(options);
   for (const workers of peer === 'limpet' ? counts : [1])
     define(`${name} [workers ${workers}]`, {timeout, skip}, t => body(t, {workers}));
 }
@@ -68,9 +74,8 @@ export function behaviour(name, options, body) {
 /* A test that does not depend on the number of workers. */
 export function once(name, options, body) {
   if (typeof options === 'function') return once(name, {}, options);
-  const {timeout = 60000, limpetOnly = false, skip: reason = false} = options;
-  const skip = limpetOnly && peer !== 'limpet' ? `only limpet does this, not ${peer}` : reason;
-  define(name, {timeout, skip}, body);
+  const {timeout = 60000} = options;
+  define(name, {timeout, skip: leftOut(options)}, body);
 }
 
 /* The file of the usual case: one frontend `main`, one backend `app` with these servers. */

@@ -27,7 +27,7 @@ export const sanitized = fs.existsSync(binary) && /__[at]san_init/.test(fs.readF
 export const workerCounts = (process.env.LIMPET_TEST_WORKERS || '1,4').split(',').map(Number);
 
 export const sanitizers = {
-  ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1',
+  ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1:verify_asan_link_order=0',
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1:exitcode=99',
   TSAN_OPTIONS: 'halt_on_error=0:exitcode=99:second_deadlock_stack=1',
 };

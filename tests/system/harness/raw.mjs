@@ -132,17 +132,20 @@ export class RawConn {
     this.socket.resetAndDestroy();
   }
 
-  /* Resolves to what `look` returns once that is not undefined. */
+  /* Resolves to what `look` returns once that is not undefined; it may take bytes, so it is not asked again then. */
   until(what, look, within = 5000) {
     let check;
     const found = new Promise((resolve, reject) => {
       check = () => {
+        let value;
         try {
-          const value = look();
-          if (value !== undefined) resolve(value);
+          value = look();
+          if (value === undefined) return;
+          resolve(value);
         } catch (error) {
           reject(error);
         }
+        this.wake.delete(check);
       };
       this.wake.add(check);
       check();
