@@ -150,7 +150,7 @@ static void begin(struct console_talk *talk)
 static enum console_result run(struct console_talk *talk, struct span command)
 {
     struct commands_caller *caller = caller_of(talk);
-    struct span words[ARGS_MAX];
+    struct span words[ARGS_MAX] = {0};
     size_t count = split(span_trim(command), words);
     if (count == 0 && talk->interactive)
         return CONSOLE_ANSWERED;
