@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import {Web, web} from './harness/web.mjs';
 import {Authority, RawConn, ask, balance, behaviour, eventually, listenTls, localNames, sClient, startServers} from './harness/index.mjs';
 
-behaviour('TLS 1.2 and 1.3 with forward secrecy, http/1.1, and nothing else', {limpetOnly: true}, async (t, {workers}) => {
+behaviour('TLS 1.2 and 1.3 with forward secrecy, http/1.1, and nothing else', {limpetOnly: true, wholeCalls: true}, async (t, {workers}) => {
   const authority = new Authority(t);
   const servers = await startServers(t, 1, 4);
   const limpet = await balance(t, servers, {...web, frontends: {main: {
