@@ -12,5 +12,5 @@ const deadline = kind => (kinds[kind].tls ? handshakeDefault : 4000);
 
 for (const kind of full ? Object.keys(kinds) : short) {
   once(`slow clients over TLS: ${kind}`, {limpetOnly: true, timeout: 120000}, t =>
-    siege(t, kind, {count: full ? 1000 : 150, timeout: full ? deadline(kind) : 1000, secure: true, talking: full ? 8 : 0, kib: 64, lasts: full ? 12000 : 1500}));
+    siege(t, kind, {count: full ? 1000 : 150, timeout: full ? deadline(kind) : 2000, secure: true, talking: full ? 8 : 0, kib: 64, lasts: full ? 12000 : 2000}));
 }
