@@ -5,9 +5,8 @@
 // socket of another server is lost, and nothing takes longer than with HAProxy 2.6 with checks every second
 // and fall 2: than it was measured to take, and in the long form than it takes in the same run.
 import assert from 'node:assert/strict';
-import {spawn} from 'node:child_process';
 import path from 'node:path';
-import {behaviour, exited, inTime, ms, root, track} from './harness/index.mjs';
+import {behaviour, full, ms, root, unshared} from './harness/index.mjs';
 
 const limits = {   // milliseconds
   kill: {gap: 54, told: 90, back: 290},
@@ -17,21 +16,13 @@ const limits = {   // milliseconds
 };
 const halves = {deaf: limits.blackhole, mute: limits.blackhole};
 const noise = 250;   // two shared cores: what a scheduler may add
-const full = process.env.LIMPET_TEST_FULL === '1';
 
 /* What the clients saw, with limpet or a peer in front of the servers. */
 async function measure(fault, workers, peer) {
   const program = path.join(root, 'tests/system/harness/faults-child.mjs');
-  const environment = {...process.env, LIMPET_TEST_PEER: peer};
-  delete environment.NODE_TEST_CONTEXT;
-  const namespace = ['--net', ...(process.getuid() === 0 ? [] : ['--map-root-user'])];
-  const child = track(spawn('unshare', [...namespace, 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh',
-    process.execPath, program, JSON.stringify({fault, workers})], {stdio: ['ignore', 'pipe', 'pipe'], env: environment}));
-  let out = '';
-  let err = '';
-  child.stdout.on('data', text => (out += text));
-  child.stderr.on('data', text => (err += text));
-  assert.deepEqual(await inTime('the measurement ends', exited(child), 80000), {code: 0, signal: null}, err);
+  const {code, signal, out, err} = await unshared([process.execPath, program, JSON.stringify({fault, workers})],
+    {within: 80000, env: {LIMPET_TEST_PEER: peer}});
+  assert.deepEqual({code, signal}, {code: 0, signal: null}, err);
   const seen = JSON.parse(out);
   return {...seen, times: {gap: seen.longestGap, told: seen.toldAfter, back: seen.backAfter}};
 }
