@@ -2,6 +2,7 @@
 #include "base/fetch.h"
 
 #include "base/conn_inside.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -77,7 +78,10 @@ int fetch_ahead(struct loop *loop)
     int end = loop->batch_at + (left < RING_SIZE ? left : RING_SIZE);
     for (int at = loop->batch_at; at < end && fetch_queue(fetch, loop, at);)
         at++;
-    fetch->broken = fetch->count > 0 && !ring_run(fetch->ring);
+    if (fetch->count > 0 && !ring_run(fetch->ring)) {
+        fetch->broken = true;
+        log_warning("io_uring failed, connections receive one by one from now on");
+    }
     return end;
 }
 
