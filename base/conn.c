@@ -21,6 +21,7 @@
  */
 #include "base/conn_inside.h"
 
+#include "base/fetch.h"
 #include "base/sys.h"
 
 #include <assert.h>
@@ -106,6 +107,17 @@ void conn_got_nothing(struct conn *conn, ssize_t got, int error)
         conn_tell_failed(conn, error);
 }
 
+/* A read of up to `want` bytes into `in` brought some. */
+static void conn_got_bytes(struct conn *conn, size_t got, size_t want)
+{
+    conn->received += got;
+    conn->filled = got == want;
+    if (!conn->filled && !conn->hung_up)
+        conn->readable = false;
+    if (got < BUF_SMALL)
+        conn->bulk = false;
+}
+
 /* One recv. True when it brought bytes. */
 static bool conn_receive(struct conn *conn)
 {
@@ -132,20 +144,69 @@ static bool conn_receive(struct conn *conn)
         return false;
     }
     conn->in.end += (uint32_t)got;
-    conn->received += (uint64_t)got;
-    conn->filled = (size_t)got == want;
-    if (!conn->filled && !conn->hung_up)
-        conn->readable = false;
-    if (got < BUF_SMALL)
-        conn->bulk = false;
+    conn_got_bytes(conn, (size_t)got, want);
     return true;
 }
 
-/* Reads its share and tells the owner what there is to tell; asks for another turn if there may be
- * more. */
+size_t conn_fetch_size(const struct conn *conn)
+{
+    // A stream reads more at a time, into its own block.
+    if (conn->paused || conn->connecting || conn->eof_seen || conn->eof_told || conn->bulk ||
+        conn->filled || buf_len(&conn->in) > 0)
+        return 0;
+    if (!conn->tls)
+        return conn_read_size(conn);
+    return conn->held || buf_len(&conn->tls->raw) > 0 ? 0 : BUF_SMALL;
+}
+
+/* The read that was made ahead brought bytes: they are in `in`, or for TLS to read. The owner may have
+ * paused since. False: no memory, told. */
+static bool conn_take_bytes(struct conn *conn, struct fetched *fetched)
+{
+    struct buf *to = conn->tls ? &conn->tls->raw : &conn->in;
+    size_t got = (size_t)fetched->got;
+    fetched->bytes.end += (uint32_t)got;
+    if (buf_len(to) == 0) {
+        buf_move(to, &fetched->bytes);
+    } else if (!buf_append(conn->loop->shelf, to, buf_bytes(&fetched->bytes))) {
+        conn_tell_failed(conn, ENOMEM);
+        return false;
+    }
+    if (!conn->tls) {
+        conn_got_bytes(conn, got, fetched->asked);
+        return true;
+    }
+    conn->held = true;
+    if (got < fetched->asked && !conn->hung_up)
+        conn->readable = false;
+    return true;
+}
+
+/* Takes what was read ahead for the event that runs. False: that was the end, told. */
+static bool conn_take_fetched(struct conn *conn, bool *bytes)
+{
+    struct fetched *fetched = fetch_take(conn->loop);
+    if (!fetched)
+        return true;
+    if (fetched->got > 0) {
+        *bytes = !conn->tls;
+        return conn_take_bytes(conn, fetched);
+    }
+    int error = -fetched->got;
+    if (error == 0)
+        conn->truncated = conn->tls != NULL;
+    conn_got_nothing(conn, error == 0 ? 0 : -1, error);
+    return error == 0 || error == EAGAIN || error == EINTR;
+}
+
+/* Reads its share, unless that was fetched ahead, and tells the owner what there is to tell; asks for
+ * another turn if there may be more. */
 static void conn_run_reading(struct conn *conn)
 {
-    bool got = conn_may_read(conn) && conn_receive(conn);
+    bool fetched = false;
+    if (conn->loop->fetch && !conn_take_fetched(conn, &fetched))
+        return;
+    bool got = fetched ? !conn->paused : conn_may_read(conn) && conn_receive(conn);
     if (got || (conn->retell && !conn->paused && buf_len(&conn->in) > 0))
         conn_tell_bytes(conn);
     if (conn->eof_seen && !conn->held && !conn->eof_told && !conn->paused) {
@@ -295,6 +356,11 @@ static void conn_on_event(struct io *io, uint32_t events)
         conn_close_write(conn); // Asked for while connecting.
     if (conn_open(conn) && !conn->connecting)
         conn_run_reading(conn);
+}
+
+struct conn *conn_of(struct io *io)
+{
+    return io->fn == conn_on_event ? container_of(io, struct conn, io) : NULL;
 }
 
 bool conn_init(struct conn *conn, struct loop *loop, struct shelf *shelf, int fd, bool connecting,

@@ -19,6 +19,10 @@ void conn_got_nothing(struct conn *conn, ssize_t got, int error);
 /* One send of up to count parts; bytes sent, 0 when the kernel takes none now, -1 with errno. */
 ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count);
 void conn_shut_write(struct conn *conn);
+/* The conn that the io is of, or NULL. */
+struct conn *conn_of(struct io *io);
+/* How many bytes the first read after an edge asks for, if it may be made ahead; 0: not this one. */
+size_t conn_fetch_size(const struct conn *conn);
 
 /* ---- conn_tls.c ---- */
 

@@ -21,6 +21,7 @@
 #include "base/loop.h"
 
 #include "base/clock.h"
+#include "base/fetch.h"
 #include "base/sys.h"
 
 #include <assert.h>
@@ -76,6 +77,8 @@ void loop_fini(struct loop *loop)
 {
     mailbox_fini(&loop->mailbox);
     loop_run_graves(loop);
+    fetch_free(loop->fetch);
+    loop->fetch = NULL;
     timer_wheel_free(loop->timers);
     free(loop->batch);
     close(loop->epfd);
@@ -92,12 +95,17 @@ static void io_run(struct io *io, uint32_t events)
 
 static void loop_run_batch(struct loop *loop)
 {
+    int ahead = 0; // Up to there was fetched.
     for (loop->batch_at = 0; loop->batch_at < loop->batch_len; loop->batch_at++) {
+        if (loop->fetch && loop->batch_at == ahead)
+            ahead = fetch_ahead(loop);
         const struct epoll_event *event = &loop->batch[loop->batch_at];
         void *target = event->data.ptr;
         if (target && target != &loop->mailbox)
             io_run(target, event->events);
     }
+    if (loop->fetch)
+        fetch_end(loop);
     loop->batch_at = loop->batch_len = 0;
 }
 

@@ -21,6 +21,7 @@
 
 struct io;
 struct shelf;
+struct fetch;
 struct epoll_event;
 /* events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP */
 typedef void io_fn(struct io *io, uint32_t events);
@@ -60,6 +61,7 @@ struct loop {
     int epfd;
     bool stopping;
     uint64_t turns;
+    struct fetch *fetch; /* NULL: connections receive one by one (fetch.h). The loop frees it */
     struct shelf *shelf; /* all its connections borrow from this one (conn_init) */
     void *owner;         /* e.g. the worker; also what letters are delivered to */
 };

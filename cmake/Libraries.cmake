@@ -3,6 +3,7 @@ find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
+pkg_check_modules(liburing REQUIRED IMPORTED_TARGET liburing)
 find_package(OpenSSL 3.0 REQUIRED)
 
 # llhttp: pkg-config where the distribution packages the library (Debian 13), else the C sources of

@@ -243,8 +243,7 @@ static const struct {
     /* the kernel itself */
     CALL(bpf),
     CALL(perf_event_open),
-    CALL(io_uring_setup),
-    CALL(io_uring_enter),
+    CALL(io_uring_setup), /* what was set up before may be entered: base/ring.c restricts it */
     CALL(io_uring_register),
     CALL(add_key),
     CALL(request_key),

@@ -14,6 +14,7 @@
 #include "lb/serving.h"
 
 #include "base/clock.h"
+#include "base/fetch.h"
 #include "base/notify.h"
 #include "lb/control.h"
 #include "lb/edition.h"
@@ -99,6 +100,19 @@ static void serving_set_max_connections(struct serving *serving)
                     (long long)possible);
 }
 
+/* Rings of the workers, which the sandbox lets nobody make. */
+static void serving_make_rings(struct serving *serving)
+{
+    serving->fetches = mem_must_alloc(serving->worker_count * sizeof(*serving->fetches));
+    for (unsigned i = 0; i < serving->worker_count; i++) {
+        bool wanted = serving->config->process.io_uring;
+        serving->fetches[i] = wanted ? fetch_new() : NULL;
+        if (wanted && !serving->fetches[i] && i == 0)
+            log_info("there is no io_uring, connections receive one by one reason=\"%s\"",
+                     strerror(errno));
+    }
+}
+
 static bool serving_open_access(struct serving *serving)
 {
     const struct log_options *options = &serving->config->log;
@@ -133,6 +147,7 @@ static bool serving_prepare(struct serving *serving, struct bindings *bindings, 
     serving->predecessor = bindings->predecessor;
     if (!identity_assume(&serving->config->process))
         return false;
+    serving_make_rings(serving);
     sandbox_enter(serving->config, alone);
     if (!log_start()) {
         log_error("cannot start the log thread reason=\"%s\"", strerror(errno));
@@ -170,6 +185,7 @@ static bool serving_make_workers(struct serving *serving, struct bindings *bindi
     for (unsigned i = 0; i < serving->worker_count; i++) {
         if (!worker_init(&serving->workers[i], serving, i))
             return false;
+        serving->workers[i].loop.fetch = serving->fetches[i];
     }
     return serving_listen(serving, bindings);
 }
@@ -216,6 +232,7 @@ static void serving_free(struct serving *serving)
     snapshot_free(serving->snapshot);
     config_free(own);
     free(serving->workers);
+    free((void *)serving->fetches);
     free(serving);
 }
 

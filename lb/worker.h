@@ -90,6 +90,7 @@ struct serving {
     const struct config *config;
     struct snapshot *snapshot; /* the newest one; control's thread only */
     struct worker *workers;
+    struct fetch **fetches; /* one for each, until it has a loop */
     unsigned worker_count;
     struct control *control;
     struct reload *reload;                     /* control's */

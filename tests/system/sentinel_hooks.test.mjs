@@ -13,7 +13,8 @@ once('hooks of a failover', async t => {
   const dir = tempDir(t);
   const at = name => path.join(dir, name);
   const read = name => fs.existsSync(at(name)) ? fs.readFileSync(at(name), 'utf8') : '';
-  fs.writeFileSync(at('hook'), `#!/bin/sh\ncd ${dir}\n{ echo "$LIMPET_PHASE $LIMPET_MASTER $LIMPET_NEW_PORT $1"; cat; } >>ran\n`, {mode: 0o700});
+  // Both lines in one write, so that whoever sees the first sees the second.
+  fs.writeFileSync(at('hook'), `#!/bin/sh\ncd ${dir}\nprintf '%s\\n' "$LIMPET_PHASE $LIMPET_MASTER $LIMPET_NEW_PORT $1" "$(cat)" >>ran\n`, {mode: 0o700});
   // A process that, told by SIGUSR2, notes what the file says at that moment.
   const told = track(spawn('/bin/sh', ['-c', `trap 'cat event.addr >told; exit' USR2; echo $$ >pid; while :; do sleep 0.05; done`], {cwd: dir}));
   await eventually('the process runs', () => read('pid'));

@@ -8,6 +8,8 @@
  * A caller that asks epoll for edges takes a short count for "that was all", and is right: the kernel
  * would not have stopped early. So after such a call the descriptor is noted with epoll anew, which
  * tells of what is still there, as if it had come only now.
+ *
+ * io_uring is refused: what goes through it cannot be made to do less.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -260,6 +262,15 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 }
 
 /* ---- epoll, and what comes in ---- */
+
+struct io_uring;
+int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags);
+
+int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
+{
+    (void)entries, (void)ring, (void)flags;
+    return -EPERM;
+}
 
 int epoll_ctl(int epfd, int operation, int fd, struct epoll_event *event)
 {
