@@ -112,8 +112,7 @@ static void conn_got_bytes(struct conn *conn, size_t got, size_t want)
 {
     conn->received += got;
     conn->filled = got == want;
-    if (!conn->filled && !conn->hung_up)
-        conn->readable = false;
+    conn_note_short(conn, got, want);
     if (got < BUF_SMALL)
         conn->bulk = false;
 }
@@ -172,13 +171,12 @@ static bool conn_take_bytes(struct conn *conn, struct fetched *fetched)
         conn_tell_failed(conn, ENOMEM);
         return false;
     }
-    if (!conn->tls) {
+    if (conn->tls) {
+        conn->held = true;
+        conn_note_short(conn, got, fetched->asked);
+    } else {
         conn_got_bytes(conn, got, fetched->asked);
-        return true;
     }
-    conn->held = true;
-    if (got < fetched->asked && !conn->hung_up)
-        conn->readable = false;
     return true;
 }
 

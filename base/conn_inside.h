@@ -16,6 +16,12 @@ void conn_tell_failed(struct conn *conn, int error);
 enum io_result conn_write_failed(struct conn *conn, int error);
 /* A read brought nothing: interrupted, drained, ended or dead. */
 void conn_got_nothing(struct conn *conn, ssize_t got, int error);
+/* A read got less than it asked for: that was all, unless nothing more would tell of what is left. */
+static inline void conn_note_short(struct conn *conn, size_t got, size_t want)
+{
+    if (got < want && !conn->hung_up)
+        conn->readable = false;
+}
 /* One send of up to count parts; bytes sent, 0 when the kernel takes none now, -1 with errno. */
 ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count);
 void conn_shut_write(struct conn *conn);

@@ -168,8 +168,7 @@ static enum raw_result receive_raw(struct conn *conn, size_t want)
         return dead ? RAW_DEAD : RAW_NOTHING;
     }
     raw->end += (uint32_t)got;
-    if ((size_t)got < want && !conn->hung_up)
-        conn->readable = false;
+    conn_note_short(conn, (size_t)got, want);
     return RAW_CAME;
 }
 

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 

@@ -5,6 +5,7 @@
  *
  *     wait → clock → timers → mailbox → kernel events → `again` list → turn-end hooks → graveyard
  *
+ * Before its kernel events run, some of what they will read may be received together (fetch.h).
  * What asked to run again (it had more to read than its share) runs in the next turn, which then
  * does not wait. What dies in a turn is buried and freed at its end, so that no pointer of the same
  * turn goes stale.

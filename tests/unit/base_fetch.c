@@ -122,6 +122,15 @@ static struct crowd *crowd_of(void **state)
     return crowd;
 }
 
+/* The first connection does `then` to the second when it gets bytes; all are returned. */
+static struct one *where_first(struct crowd *crowd, void (*then)(struct one *one))
+{
+    struct one *one = crowd->one;
+    one[0].then = then;
+    one[0].other = &one[1];
+    return one;
+}
+
 static void say(struct one *one, const char *text)
 {
     assert_int_equal(write(one->peer, text, strlen(text)), strlen(text));
@@ -160,9 +169,7 @@ static void close_other(struct one *one)
 static void who_is_closed_meanwhile_hears_nothing(void **state)
 {
     struct crowd *crowd = crowd_of(state);
-    struct one *one = crowd->one;
-    one[0].then = close_other;
-    one[0].other = &one[1];
+    struct one *one = where_first(crowd, close_other);
     for (int i = 0; i < 3; i++)
         say(&one[i], "bytes");
     loop_turn(&crowd->loop, 0);
@@ -181,9 +188,7 @@ static void begin_anew(struct one *one)
 static void who_begins_anew_gets_none_of_the_old_bytes(void **state)
 {
     struct crowd *crowd = crowd_of(state);
-    struct one *one = crowd->one;
-    one[0].then = begin_anew;
-    one[0].other = &one[1];
+    struct one *one = where_first(crowd, begin_anew);
     for (int i = 0; i < 2; i++)
         say(&one[i], "old");
     loop_turn(&crowd->loop, 0);
@@ -204,9 +209,7 @@ static void pause_other(struct one *one)
 static void who_is_paused_meanwhile_loses_nothing(void **state)
 {
     struct crowd *crowd = crowd_of(state);
-    struct one *one = crowd->one;
-    one[0].then = pause_other;
-    one[0].other = &one[1];
+    struct one *one = where_first(crowd, pause_other);
     for (int i = 0; i < 2; i++)
         say(&one[i], "first");
     loop_turn(&crowd->loop, 0);
