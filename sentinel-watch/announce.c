@@ -39,19 +39,23 @@ static void done(struct announce *announce, bool ok)
     announce->redis = NULL;
 }
 
+static void pause_then_try(struct announce *announce)
+{
+    loop_timer_start(announce->world.loop, &announce->timer, announce->pause_ms);
+    announce->pause_ms = announce->pause_ms < PAUSE_MAX_MS / 2 ? announce->pause_ms * 2
+                                                               : PAUSE_MAX_MS;
+}
+
 static void again(struct announce *announce, const char *why)
 {
     char place[PLACE_TEXT_MAX];
-    struct loop *loop = announce->world.loop;
-    if (loop->now_ms >= announce->give_up_ms) {
+    if (announce->world.loop->now_ms >= announce->give_up_ms) {
         log_error("an event could not be published on the new master: channel=%s master=%s: %s",
                   announce->opt->publish, place_show(&announce->place, place), why);
         done(announce, false);
         return;
     }
-    loop_timer_start(loop, &announce->timer, announce->pause_ms);
-    announce->pause_ms = announce->pause_ms < PAUSE_MAX_MS / 2 ? announce->pause_ms * 2
-                                                               : PAUSE_MAX_MS;
+    pause_then_try(announce);
 }
 
 static void on_published(void *ctx, const struct resp *answer)
@@ -63,6 +67,13 @@ static void on_published(void *ctx, const struct resp *answer)
                   announce->opt->publish, place_show(&announce->place, place),
                   SPAN_ARG(answer->text));
         done(announce, false); // It would do so again.
+        return;
+    }
+    // A promotion ends the new master's connections: whoever listens may still be on the way back.
+    if (answer->integer == 0 && announce->world.loop->now_ms < announce->give_up_ms) {
+        redis_free(announce->redis);
+        announce->redis = NULL;
+        pause_then_try(announce);
         return;
     }
     log_info("an event was published on the new master: channel=%s master=%s subscribers=%" PRId64,

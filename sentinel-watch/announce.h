@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Publishes an event on a channel of the new master, when all who shall hear it are there. Tries until
- * the master has taken it, something newer is to be published, or ANNOUNCE_MS have passed. */
+ * a subscriber of the master has got it, something newer is to be published, or ANNOUNCE_MS have passed. */
 #ifndef LIMPET_SENTINEL_WATCH_ANNOUNCE_H
 #define LIMPET_SENTINEL_WATCH_ANNOUNCE_H
 

@@ -18,14 +18,6 @@ once('hooks of a failover', async t => {
   // A process that, told by SIGUSR2, notes what the file says at that moment.
   const told = track(spawn('/bin/sh', ['-c', `trap 'cat event.addr >told; exit' USR2; echo $$ >pid; while :; do sleep 0.05; done`], {cwd: dir}));
   await eventually('the process runs', () => read('pid'));
-  const heard = [];
-  const listeners = set.servers.map(server => new Redis({port: server.port, maxRetriesPerRequest: null}));
-  for (const [i, listener] of listeners.entries()) {
-    listener.on('error', () => {});
-    atEnd(t, () => listener.disconnect());
-    listener.on('message', (channel, text) => heard.push({port: set.servers[i].port, channel, ...JSON.parse(text)}));
-    await listener.subscribe('failovers');
-  }
   await startWatch(t, watchConfig(set, [], {
     exec: [at('hook'), 'an argument; $(touch pwned)'], publish: 'failovers', file: at('event'), signal: {pid_file: at('pid')},
   }));
@@ -47,6 +39,13 @@ once('hooks of a failover', async t => {
   assert.deepEqual(events.map(event => event.phase), ['hold', 'sub', 'pub']);
   assert.equal(events[2].new.port, master.port);
   assert.ok(!fs.existsSync(at('pwned')));
-  await eventually('it was published', () => heard.some(event => event.phase === 'pub' && event.new.port === master.port && event.channel === 'failovers'), {within: 20000});
-  assert.deepEqual(fs.readdirSync(dir).filter(name => name.includes('tmp')), []);
+  // Whoever listens comes late, as after the promotion has ended its connection: the event is still there.
+  const heard = [];
+  const listener = new Redis({port: master.port});
+  atEnd(t, () => listener.disconnect());
+  listener.on('message', (channel, text) => heard.push({channel, ...JSON.parse(text)}));
+  await listener.subscribe('failovers');
+  await eventually('it was published', () => heard.length > 0);
+  assert.deepEqual(heard.map(event => [event.channel, event.phase, event.new.port]), [['failovers', 'pub', master.port]]);
+  await eventually('no half-written file stays', () => !fs.readdirSync(dir).some(name => name.includes('tmp')));
 });
