@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Where publishes wait while Redis changes its master. Open, each goes straight to the link; closed,
- * it waits in order. What was sent and not answered when its connection died goes back to the head
- * of the queue, and is sent again: it may then arrive twice, and is counted as `resent`.
+ * it waits in order. What was not known to be delivered when its connection died goes back to the
+ * head of the queue, and is sent again: it may then arrive twice, and is counted as `resent`.
  *
- *   publish ──► [ queue: count, bytes, age ] ──► link ──► (unanswered) ──► answered
- *                        ▲                                    │
- *                        └──────────── connection died ───────┘
+ *   publish ──► [ queue: count, bytes, age ] ──► link ──► (unanswered) ──► (unconfirmed) ──► over
+ *                        ▲                                     │                 │
+ *                        └───────── connection died ───────────┴─────────────────┘
+ *
+ * An answer alone proves nothing: Redis writes it before the subscribers' copies, and may be killed in
+ * between. What it reads after that round of writes comes later, so a PING that is sent behind an
+ * answer and answered itself does: the copies are on their way. One PING at a time confirms them all.
  *
  * The promise of a publish that had to be dropped is rejected, which ends no process: whoever ignores
  * the promise, as @socket.io/redis-adapter does, never hears of it.
@@ -16,7 +20,7 @@
 const ignore = () => {};
 
 class Gate {
-  /* link: {ready, publish(args)}; limits: {count, bytes, age_ms} */
+  /* link: {ready, publish(args), ping()}; limits: {count, bytes, age_ms} */
   constructor(link, limits, now = Date.now) {
     this.link = link;
     this.limits = limits;
@@ -24,6 +28,8 @@ class Gate {
     this.queue = [];
     this.bytes = 0;
     this.unanswered = new Set();
+    this.unconfirmed = []; // answered, in order
+    this.pinging = undefined; // the PING under way
     this.closed = false;
     this.idle = []; // who waits for the last answer
     this.counts = {published: 0, queued: 0, resent: 0, dropped: 0};
@@ -69,15 +75,17 @@ class Gate {
     }
   }
 
-  /* Resolves when nothing that was sent waits for its answer; with `all`, when nothing waits at all. */
+  /* Resolves when all that was sent is delivered; with `all`, when nothing waits at all. */
   async quiet({all = false} = {}) {
-    while (this.unanswered.size > 0 || (all && this.queue.length > 0)) await new Promise(resolve => this.idle.push(resolve));
+    while (this.unanswered.size > 0 || this.unconfirmed.length > 0 || (all && this.queue.length > 0)) await new Promise(resolve => this.idle.push(resolve));
   }
 
-  /* The link's connection is gone: what it owed an answer waits again, before everything else. */
+  /* The link's connection is gone: what may be gone with it waits again, before everything else. */
   lost() {
-    const again = [...this.unanswered];
+    const again = [...this.unconfirmed, ...this.unanswered];
+    this.unconfirmed = [];
     this.unanswered.clear();
+    this.pinging = undefined;
     for (const entry of again.reverse()) {
       entry.sent++; // an answer that still comes is not believed any more
       this.counts.resent++;
@@ -97,6 +105,7 @@ class Gate {
       if (finish === entry.reject && !this.link.ready) return; // lost() decides
       this.unanswered.delete(entry);
       finish(value);
+      if (finish === entry.resolve) this.#answered(entry);
       this.#tell();
     };
     let answer;
@@ -106,6 +115,24 @@ class Gate {
       answer = Promise.reject(error);
     }
     answer.then(over(entry.resolve), over(entry.reject));
+  }
+
+  #answered(entry) {
+    this.unconfirmed.push(entry);
+    if (!this.pinging) this.#confirm();
+  }
+
+  #confirm() {
+    const count = this.unconfirmed.length;
+    const ping = this.pinging = Symbol('PING');
+    const over = answered => () => {
+      if (this.pinging !== ping || (!answered && !this.link.ready)) return; // lost() decides
+      this.unconfirmed.splice(0, count);
+      this.pinging = undefined;
+      if (this.unconfirmed.length > 0) this.#confirm();
+      else this.#tell();
+    };
+    this.link.ping().then(over(true), over(false));
   }
 
   #put(entry) {

@@ -124,7 +124,7 @@ function redisFailover({pub, sub, secrets, master, path = PATH, watch, queue = {
     /* Numbers for a metrics page. */
     get metrics() {
       return {...counts, ...gate.counts, waiting: gate.waiting, waiting_bytes: gate.bytes, unanswered: gate.unanswered.size,
-        held: gate.closed ? 1 : 0, generation: barrier.seen?.generation ?? 0, epoch: barrier.seen?.epoch ?? 0};
+        unconfirmed: gate.unconfirmed.length, held: gate.closed ? 1 : 0, generation: barrier.seen?.generation ?? 0, epoch: barrier.seen?.epoch ?? 0};
     },
     get state() {
       return barrier.state;

@@ -103,6 +103,7 @@ class IoredisLink {
   guard(gate) {
     const publish = this.client.publish.bind(this.client);
     this.publish = args => publish(...args);
+    this.ping = () => this.client.ping();
     this.gate = gate;
     this.client.publish = (...args) => {
       const callback = typeof args.at(-1) === 'function' ? args.pop() : undefined;

@@ -46,6 +46,7 @@ class NodeRedisLink {
   guard(gate) {
     this.gate = gate;
     this.publish = args => this.client.publish(...args);
+    this.ping = () => this.client.ping();
   }
 
   kill() {

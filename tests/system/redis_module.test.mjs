@@ -4,14 +4,16 @@
 // and signals that are forged, replayed, old or garbage change nothing.
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
+import fs from 'node:fs';
 import http from 'node:http';
+import path from 'node:path';
 import {once as event} from 'node:events';
 import {createRequire} from 'node:module';
 import Redis5 from 'ioredis';
 import Redis6 from 'ioredis6';
 import * as redis4 from 'redis4';
 import * as redis6 from 'redis6';
-import {eventually, inTime, once, startRedis, startSentinels, startWatch, stays, watchConfig} from './harness/index.mjs';
+import {eventually, exited, inTime, once, preload, startRedis, startSentinels, startWatch, stays, tempDir, watchConfig} from './harness/index.mjs';
 
 const {redisFailover} = createRequire(import.meta.url)('../../examples/socketio/index.cjs');
 const secret = 'a secret that is long enough';
@@ -125,6 +127,21 @@ for (const [name, library] of Object.entries(libraries)) {
     assert.equal((await inTime('pub', tell('pub', to))).status, 200);
     await eventually('all is heard', () => heard.length === 11);
     assert.deepEqual(heard, Array.from({length: 11}, (_, i) => String(i)), 'in order');
+  });
+
+  once(`a master that dies between its answer and the subscribers' copies: ${name}`, async t => {
+    const kill = path.join(tempDir(t), 'kill');
+    const [old, fresh] = [await startRedis(t, {env: {LD_PRELOAD: preload(t, 'killed_between'), LIMPET_KILL: kill}}), await startRedis(t)];
+    const {failover, heard, tell} = await start(t, library, old);
+    await failover.pub.publish('news', '0');
+    await eventually('it is heard, and known to be', () => heard.length === 1 && failover.metrics.unconfirmed === 0);
+    fs.writeFileSync(kill, '');
+    await failover.pub.publish('news', '1'); // is answered
+    await exited(old.child);
+    const to = {old: place(old), new: place(fresh, await runId(fresh))};
+    for (const phase of ['hold', 'sub', 'pub']) assert.equal((await tell(phase, to)).status, 200, phase);
+    await eventually('nothing is lost', () => heard.length === 2);
+    assert.deepEqual([heard, failover.metrics.resent], [['0', '1'], 1]);
   });
 
   once(`a master that comes back by itself: ${name}`, async t => {

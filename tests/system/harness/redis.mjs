@@ -14,12 +14,12 @@ export async function freePort() {
   return port;
 }
 
-export async function startRedis(t) {
+export async function startRedis(t, {env = {}} = {}) {
   const dir = tempDir(t);
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
     const child = track(spawn('redis-server', ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', dir],
-      {stdio: ['ignore', 'pipe', 'inherit']}));
+      {stdio: ['ignore', 'pipe', 'inherit'], env: {...process.env, ...env}}));
     const ready = new Promise(resolve => {
       let text = '';
       child.stdout.on('data', chunk => {
