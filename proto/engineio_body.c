@@ -390,8 +390,11 @@ static size_t place_in_script(struct span script, size_t index)
     struct text text = {.out = again, .size = sizeof(again)};
     size_t quote = span_index(script, '"');
     struct json json = {script.ptr + quote + 1, script.ptr + script.len, EIO_PARSE_FOUND};
-    while (text.len < index && json_peek(&json) != 0) {
-        char c = *json.at++;
+    while (text.len < index) {
+        char c = json_peek(&json);
+        if (!json_ok(&json))
+            break;
+        json.at++;
         if (c == '\\')
             json_escape(&json, &text);
         else

@@ -110,6 +110,9 @@ static void every_form_of_handshake_takes_one(void **state)
                     false,
                     BODY("___eio[7](\"0{\\\"sid\\\":\\\"k3Q_xA~axRc\\\",\\\"pingInterval\\\":25000}"
                          "\");"));
+    // A NUL in the literal is a byte like any other.
+    check_handshake(BODY("___eio[7](\"\0\3770{\\\"sid\\\":\\\"axRc\\\"}\");"), false,
+                    BODY("___eio[7](\"\0\3770{\\\"sid\\\":\\\"k3Q_xA~axRc\\\"}\");"));
     check_handshake(BODY("___eio[12](\"95:0{\\\"sid\\\":\\\"axRc\\\"}2:40\");"), false,
                     BODY("___eio[12](\"102:0{\\\"sid\\\":\\\"k3Q_xA~axRc\\\"}2:40\");"));
     check_handshake(BODY("6sj-l2LB:60:60:websocket,htmlfile"), true,
