@@ -31,9 +31,13 @@ static bool body_received(struct exchange *x, uint64_t n)
            (double)x->rate_received >= (double)options->limit_body_rate * (double)over_us / 1e6;
 }
 
+/* With what the chunk under way has announced. */
 static bool body_too_large(const struct exchange *x)
 {
-    return x->request_received > (uint64_t)x->frontend->config->opt.limit_body;
+    uint64_t announced = 0;
+    if (x->request.framing == FRAMING_CHUNKED)
+        announced = chunked_announced(&x->request.chunked);
+    return x->request_received + announced > (uint64_t)x->frontend->config->opt.limit_body;
 }
 
 /* Waiting for the client's next bytes of the body: until it was silent for too long, or its average

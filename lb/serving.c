@@ -103,7 +103,7 @@ static void serving_set_max_connections(struct serving *serving)
 /* Rings of the workers, which the sandbox lets nobody make. */
 static void serving_make_rings(struct serving *serving)
 {
-    serving->fetches = mem_must_alloc(serving->worker_count * sizeof(*serving->fetches));
+    serving->fetches = mem_must_alloc(serving->worker_count * sizeof(struct fetch *));
     for (unsigned i = 0; i < serving->worker_count; i++) {
         bool wanted = serving->config->process.io_uring;
         serving->fetches[i] = wanted ? fetch_new() : NULL;

@@ -87,6 +87,11 @@ const char *chunked_error(const struct chunked *chunked)
     return phrases[chunked->fault];
 }
 
+uint64_t chunked_announced(const struct chunked *chunked)
+{
+    return chunked->state == DATA ? chunked->left : 0;
+}
+
 void chunked_init(struct chunked *chunked)
 {
     *chunked = (struct chunked){.state = SIZE0};

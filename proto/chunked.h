@@ -17,7 +17,7 @@ enum {
 };
 
 struct chunked {
-    uint64_t left;     /* data bytes left in this chunk */
+    uint64_t left;     /* data bytes left in this chunk; of its size line what has been read */
     uint64_t data;     /* data bytes so far */
     uint32_t overhead; /* bytes of extensions and leading zeros so far */
     uint16_t line;     /* bytes of the current line so far; of all trailers */
@@ -39,6 +39,9 @@ chunked_error(const struct chunked *chunked); /* after CHUNKED_BAD: a phrase; el
  * those). Call again with the rest after DATA. */
 enum chunked_result chunked_next(struct chunked *chunked, struct span in, size_t *used,
                                  struct span *data);
+
+/* Data bytes that are still to come of a chunk whose size line is complete; else 0. */
+uint64_t chunked_announced(const struct chunked *chunked);
 
 enum { CHUNKED_HEAD_MAX = 20 };
 /* Writes "HEX\r\n" for a chunk of n > 0 bytes; the data and "\r\n" follow. Returns the length. */

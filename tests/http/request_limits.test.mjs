@@ -46,6 +46,8 @@ const asSet = [
   {name: 'a chunked body of 1000 bytes', send: post('Transfer-Encoding: chunked', `3e8\r\n${'x'.repeat(1000)}\r\n0\r\n\r\n`), status: 200,
     to: written('POST /', {tail: ['Content-Length: 1000'], body: 'x'.repeat(1000)})},
   {name: 'a chunked body of 1001 bytes', send: post('Transfer-Encoding: chunked', `3e9\r\n${'x'.repeat(1001)}\r\n0\r\n\r\n`), status: 413},
+  {name: 'a chunk of 1001 bytes, announced', send: post('Transfer-Encoding: chunked', '3e9\r\n'), status: 413},
+  {name: 'a chunk that is too much with the one before, announced', send: post('Transfer-Encoding: chunked', `3e8\r\n${'x'.repeat(1000)}\r\n1\r\n`), status: 413},
   {name: 'a chunked body of 1001 bytes in single bytes', send: post('Transfer-Encoding: chunked', `${'1\r\nx\r\n'.repeat(1001)}0\r\n\r\n`), status: 413},
 ];
 

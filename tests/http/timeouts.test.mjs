@@ -78,7 +78,7 @@ once('a body below limits.body_rate', {limpetOnly: true}, async t => {
   assert.equal(server.requests.length, 0);
 });
 
-once('silence counts against limits.body_rate, too', {limpetOnly: true}, async t => {
+once('silence counts against limits.body_rate, too', {limpetOnly: true, wholeCalls: true}, async t => {
   const server = await recorder(t);
   const limpet = await front(t, server, {frontend: {timeouts: {request: '400ms', client: '10s'}, limits: {body_rate: 100000}}});
   // 400 ms, and a millisecond for every hundred bytes; the last one is being streamed already.

@@ -163,6 +163,24 @@ static void the_sum_of_sizes_is_bounded(void **state)
     assert_int_equal(chunked_next(&chunked, SPAN("5\r\n"), &used, &data), CHUNKED_BAD);
 }
 
+static void a_chunk_is_announced_by_its_whole_line(void **state)
+{
+    static const struct {
+        const char *bytes;
+        uint64_t announced;
+    } steps[] = {{"3e", 0},    {"9", 0},    {";x", 0},   {"\r", 0},
+                 {"\n", 1001}, {"d", 1000}, {"ata", 997}};
+    struct chunked chunked;
+    (void)state;
+    chunked_init(&chunked);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+        size_t used;
+        struct span data;
+        chunked_next(&chunked, span_str(steps[i].bytes), &used, &data);
+        assert_int_equal(chunked_announced(&chunked), steps[i].announced);
+    }
+}
+
 static void heads_are_written(void **state)
 {
     (void)state;
@@ -184,6 +202,7 @@ int main(void)
         cmocka_unit_test(trailers),
         cmocka_unit_test(overhead_is_bounded),
         cmocka_unit_test(the_sum_of_sizes_is_bounded),
+        cmocka_unit_test(a_chunk_is_announced_by_its_whole_line),
         cmocka_unit_test(heads_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
