@@ -61,7 +61,10 @@ struct eio_handshake {
 
 enum eio_parse { EIO_PARSE_MORE, EIO_PARSE_FOUND, EIO_PARSE_NOT };
 
-enum { EIO_HANDSHAKE_MAX = 8192 }; /* bytes of body that are looked at */
+enum {
+    EIO_HANDSHAKE_MAX = 8192,   /* bytes of body that are looked at */
+    EIO_LENGTH_DIGITS_MAX = 10, /* of EIO3's length before a packet */
+};
 
 /*
  * Looks for the handshake in the body's bytes so far (not compressed; chunks already taken apart):

@@ -287,19 +287,18 @@ static enum eio_parse open_script(struct span *body, struct span name, struct te
 /* Takes EIO3's length off, if there is one, and says where it was. */
 static enum eio_parse open_packet(struct span *body, struct eio_handshake *out)
 {
-    enum { DIGITS_MAX = 10 };
     if (body->len > 0 && body->ptr[0] == '\0') {
         size_t end = span_index(*body, '\xff');
         if (end == SIZE_MAX)
-            return body->len <= DIGITS_MAX + 1 ? EIO_PARSE_MORE : EIO_PARSE_NOT;
+            return body->len <= EIO_LENGTH_DIGITS_MAX + 1 ? EIO_PARSE_MORE : EIO_PARSE_NOT;
         *body = span_from(*body, end + 1);
         out->length_binary = true;
         out->length_at = 1;
         out->length_len = (uint16_t)(end - 1);
-        return end <= DIGITS_MAX + 1 ? EIO_PARSE_FOUND : EIO_PARSE_NOT;
+        return end <= EIO_LENGTH_DIGITS_MAX + 1 ? EIO_PARSE_FOUND : EIO_PARSE_NOT;
     }
     size_t digits = leading_digits(*body);
-    if (digits > DIGITS_MAX)
+    if (digits > EIO_LENGTH_DIGITS_MAX)
         return EIO_PARSE_NOT;
     if (digits == body->len)
         return EIO_PARSE_MORE;

@@ -83,10 +83,11 @@ static void add_part(struct eio_tagged *out, struct span part)
     out->len += part.len;
 }
 
-/* The length that stands there, with the tag counted. False: those are no digits. */
+/* The length that stands there, with the tag counted. False: those are no digits, or become too
+ * many. */
 static bool new_length(struct span old, bool binary, struct eio_tagged *out, struct span *text)
 {
-    char digits[10];
+    char digits[EIO_LENGTH_DIGITS_MAX];
     uint64_t length;
     if (old.len > sizeof(digits))
         return false;
@@ -99,7 +100,7 @@ static bool new_length(struct span old, bool binary, struct eio_tagged *out, str
     for (int i = 0; binary && i < n; i++)
         out->length[i] = (char)(out->length[i] - '0');
     *text = span_of(out->length, (size_t)n);
-    return true;
+    return text->len <= sizeof(digits);
 }
 
 bool eio_tag_handshake(struct span body, const struct eio_handshake *handshake, uint64_t tag,

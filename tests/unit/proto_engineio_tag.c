@@ -159,6 +159,13 @@ static void some_take_none(void **state)
     struct span escaped = SPAN("___eio[0](\"\\u0039\\u0035:0{\\\"sid\\\":\\\"axRc\\\"}\");");
     assert_int_equal(eio_parse_handshake(escaped, false, &found), EIO_PARSE_FOUND);
     assert_false(eio_tag_handshake(escaped, &found, tag(), &tagged));
+    // A length that would get one digit more than is read.
+    struct span most = SPAN("9999999992:0{\"sid\":\"axRc\"}"),
+                more = SPAN("9999999993:0{\"sid\":\"axRc\"}");
+    assert_int_equal(eio_parse_handshake(most, false, &found), EIO_PARSE_FOUND);
+    assert_true(eio_tag_handshake(most, &found, tag(), &tagged));
+    assert_int_equal(eio_parse_handshake(more, false, &found), EIO_PARSE_FOUND);
+    assert_false(eio_tag_handshake(more, &found, tag(), &tagged));
     // Binary "digits" that are none.
     struct span odd = SPAN("\0\011\101\3770{\"sid\":\"b7Lv\"}");
     assert_int_equal(eio_parse_handshake(odd, false, &found), EIO_PARSE_FOUND);
