@@ -31,12 +31,17 @@ struct announce {
     int64_t pause_ms;
 };
 
+static void hang_up(struct announce *announce)
+{
+    redis_free(announce->redis);
+    announce->redis = NULL;
+}
+
 static void done(struct announce *announce, bool ok)
 {
     tally_add(announce->world.tally, ok ? TALLY_PUBLISH_RUNS : TALLY_PUBLISH_FAILED, 1);
     announce->give_up_ms = 0;
-    redis_free(announce->redis);
-    announce->redis = NULL;
+    hang_up(announce);
 }
 
 static void pause_then_try(struct announce *announce)
@@ -71,8 +76,7 @@ static void on_published(void *ctx, const struct resp *answer)
     }
     // A promotion ends the new master's connections: whoever listens may still be on the way back.
     if (answer->integer == 0 && announce->world.loop->now_ms < announce->give_up_ms) {
-        redis_free(announce->redis);
-        announce->redis = NULL;
+        hang_up(announce);
         pause_then_try(announce);
         return;
     }
@@ -135,8 +139,7 @@ void announce_publish(struct announce *announce, const struct place *place, stru
 {
     if (!announce->opt->publish)
         return;
-    redis_free(announce->redis);
-    announce->redis = NULL;
+    hang_up(announce);
     loop_timer_stop(announce->world.loop, &announce->timer);
     announce->place = *place;
     announce->len = text.len < sizeof(announce->text) ? text.len : sizeof(announce->text);
@@ -152,8 +155,7 @@ void announce_configure(struct announce *announce, const struct sentinel_options
     if (opt->publish || announce->give_up_ms == 0)
         return;
     loop_timer_stop(announce->world.loop, &announce->timer);
-    redis_free(announce->redis);
-    announce->redis = NULL;
+    hang_up(announce);
     announce->give_up_ms = 0;
 }
 
