@@ -38,6 +38,11 @@ enum {
     JOIN_MAX = 2 * 1024, /* up to here copying costs less than a call that gathers */
 };
 
+void conn_weigh(struct conn *conn)
+{
+    conn->io.heavy = conn->bulk || conn->filled || conn->shaking || buf_len(&conn->out) > BUF_SMALL;
+}
+
 /* The conn_tell_* functions are the last to act on what was known before them. */
 
 void conn_tell_failed(struct conn *conn, int error)
@@ -101,6 +106,7 @@ void conn_got_nothing(struct conn *conn, ssize_t got, int error)
     if (got < 0 && error == EINTR)
         return;
     conn->readable = false;
+    conn_weigh(conn);
     if (got == 0)
         conn->eof_seen = true;
     else if (error != EAGAIN)
@@ -111,10 +117,8 @@ void conn_got_nothing(struct conn *conn, ssize_t got, int error)
 static void conn_got_bytes(struct conn *conn, size_t got, size_t want)
 {
     conn->received += got;
-    conn->filled = got == want;
     conn_note_short(conn, got, want);
-    if (got < BUF_SMALL)
-        conn->bulk = false;
+    conn_note_filled(conn, got, want);
 }
 
 /* One recv. True when it brought bytes. */
@@ -149,9 +153,9 @@ static bool conn_receive(struct conn *conn)
 
 size_t conn_fetch_size(const struct conn *conn)
 {
-    // A stream reads more at a time, into its own block.
-    if (conn->paused || conn->connecting || conn->eof_seen || conn->eof_told || conn->bulk ||
-        conn->filled || buf_len(&conn->in) > 0)
+    // What is heavy waits its turn, and a stream reads more at a time, into its own block.
+    if (conn->paused || conn->connecting || conn->eof_seen || conn->eof_told || conn->io.heavy ||
+        buf_len(&conn->in) > 0)
         return 0;
     if (!conn->tls)
         return conn_read_size(conn);
@@ -284,6 +288,7 @@ static void conn_run_writing(struct conn *conn)
         buf_consume(conn->loop->shelf, &conn->out, (size_t)sent);
     if (conn->tls)
         conn->tls->sealed -= (uint32_t)sent;
+    conn_weigh(conn);
     if (buf_len(&conn->out) > 0)
         return;
     conn->blocked = false;
@@ -315,6 +320,7 @@ static void conn_finish_connect(struct conn *conn, uint32_t events)
     }
     if (conn->tls) {
         conn->shaking = true;
+        conn_weigh(conn);
         conn_shake(conn, 0);
         return;
     }
@@ -427,6 +433,7 @@ enum io_result conn_write(struct conn *conn, const struct span *parts, size_t n)
     }
     if (!conn_keep_rest(conn, parts, n, (size_t)sent))
         return conn_write_failed(conn, ENOMEM);
+    conn_weigh(conn);
     return IO_WANT_WRITE;
 }
 
@@ -446,7 +453,8 @@ void conn_pause(struct conn *conn)
 {
     conn->paused = true;
     conn->retell = false;
-    list_remove(&conn->io.again); // It is only on it to read.
+    if (conn->io.events == 0) // Otherwise it is on it not only to read.
+        list_remove(&conn->io.again);
 }
 
 void conn_resume(struct conn *conn)

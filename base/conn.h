@@ -152,7 +152,7 @@ static inline bool conn_open(const struct conn *conn)
 static inline bool conn_quiet(const struct conn *conn)
 {
     return buf_len(&conn->in) == 0 && !conn->readable && !conn->held && !conn->hung_up &&
-           !conn->eof_seen;
+           !conn->eof_seen && list_single(&conn->io.again);
 }
 
 #endif

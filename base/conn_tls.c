@@ -106,6 +106,7 @@ enum io_result conn_write_sealed(struct conn *conn, const struct span *parts, si
     if (!conn->blocked && send_out(conn) < 0)
         return conn_write_failed(conn, errno);
     conn->blocked = buf_len(&conn->out) > 0;
+    conn_weigh(conn);
     return conn->blocked ? IO_WANT_WRITE : IO_DONE;
 }
 
@@ -196,9 +197,7 @@ bool conn_receive_sealed(struct conn *conn, size_t want)
     size_t got = buf_len(&conn->in) - before;
     conn->received += got;
     conn->held = tls_holds(tls);
-    conn->filled = got == want;
-    if (got < BUF_SMALL)
-        conn->bulk = false;
+    conn_note_filled(conn, got, want);
     if (buf_len(&conn->in) == 0)
         buf_clear(conn->loop->shelf, &conn->in);
     send_wire(conn);
@@ -236,6 +235,7 @@ static bool shake_send(struct conn *conn)
 static void shake_done(struct conn *conn)
 {
     conn->connecting = conn->shaking = false;
+    conn_weigh(conn);
     conn->held = tls_holds(conn->tls);
     bool owed = buf_len(&conn->out) > 0;
     bool sealed = conn_seal(conn, NULL, 0);
@@ -297,6 +297,7 @@ void conn_secure(struct conn *conn, struct tls *tls)
     conn->tls = tls;
     conn->connecting = true;
     conn->shaking = connected;
+    conn_weigh(conn);
     if (!connected)
         return;
     buf_move(&tls->raw, &conn->in);

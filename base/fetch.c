@@ -84,7 +84,8 @@ int fetch_ahead(struct loop *loop)
     return end;
 }
 
-struct fetched *fetch_take(struct loop *loop)
+/* What was fetched for the event that runs, or NULL. */
+static struct fetched *fetch_slot(struct loop *loop)
 {
     struct fetch *fetch = loop->fetch;
     while (fetch->next < fetch->count && fetch->slots[fetch->next].at < loop->batch_at)
@@ -93,6 +94,19 @@ struct fetched *fetch_take(struct loop *loop)
         return NULL;
     if (!loop->batch[loop->batch_at].data.ptr) // Closed meanwhile, and perhaps begun anew.
         return NULL;
-    struct fetched *slot = &fetch->slots[fetch->next++];
+    struct fetched *slot = &fetch->slots[fetch->next];
     return slot->got == RING_NOT_DONE ? NULL : slot;
+}
+
+bool fetch_holds(struct loop *loop)
+{
+    return fetch_slot(loop) != NULL;
+}
+
+struct fetched *fetch_take(struct loop *loop)
+{
+    struct fetched *slot = fetch_slot(loop);
+    if (slot)
+        loop->fetch->next++;
+    return slot;
 }

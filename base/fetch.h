@@ -32,6 +32,8 @@ void fetch_free(struct fetch *fetch);
 /* For the next events of the batch, from batch_at on. Gives back what is left of those before. Returns
  * behind which of them it is to be called again. */
 int fetch_ahead(struct loop *loop);
+/* Was something fetched for the event that runs? Then it must run now. */
+bool fetch_holds(struct loop *loop);
 /* What was fetched for the event that runs, or NULL. Once; its block is the caller's then. */
 struct fetched *fetch_take(struct loop *loop);
 /* The batch is done. */

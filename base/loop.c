@@ -31,7 +31,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { BATCH = 512 }; /* kernel events per turn */
+enum {
+    BATCH = 512,    /* kernel events per turn */
+    HEAVY_US = 500, /* for heavy runs the turn has at least this long */
+};
 #define EDGE_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 static void loop_read_clock(struct loop *loop)
@@ -44,6 +47,7 @@ bool loop_init(struct loop *loop, void *owner)
 {
     *loop = (struct loop){.owner = owner};
     list_init(&loop->again);
+    list_init(&loop->heavy);
     list_init(&loop->turn_end);
     loop->epfd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epfd < 0)
@@ -93,16 +97,28 @@ static void io_run(struct io *io, uint32_t events)
     io->fn(io, all);
 }
 
-static void loop_run_batch(struct loop *loop)
+static void io_ask(struct io *io, uint32_t events, struct list *queue)
+{
+    io->events = (io->events | events) & IO_EVENTS_MASK;
+    if (list_single(&io->again))
+        list_push_back(queue, &io->again);
+}
+
+/* Events of heavy ios go to their queue, unless what they will read was received already. */
+static void loop_run_batch(struct loop *loop, struct list *heavy)
 {
     int ahead = 0; // Up to there was fetched.
     for (loop->batch_at = 0; loop->batch_at < loop->batch_len; loop->batch_at++) {
         if (loop->fetch && loop->batch_at == ahead)
             ahead = fetch_ahead(loop);
         const struct epoll_event *event = &loop->batch[loop->batch_at];
-        void *target = event->data.ptr;
-        if (target && target != &loop->mailbox)
-            io_run(target, event->events);
+        if (!event->data.ptr || event->data.ptr == &loop->mailbox)
+            continue;
+        struct io *io = event->data.ptr;
+        if (io->heavy && !(loop->fetch && fetch_holds(loop)))
+            io_ask(io, event->events, heavy);
+        else
+            io_run(io, event->events);
     }
     if (loop->fetch)
         fetch_end(loop);
@@ -114,6 +130,22 @@ static void loop_run_again(struct list *ready)
     struct list *node;
     for (node = list_first(ready); node; node = list_first(ready))
         io_run(container_of(node, struct io, again), 0);
+}
+
+/* The first of them, and more while there is time; who is left stays before those that ask anew. */
+static void loop_run_heavy(struct loop *loop, struct list *ready)
+{
+    int64_t end_us = 0;
+    if (ready->next != ready->prev) {
+        int64_t now_us = clock_mono_us();
+        int64_t light_us = now_us - loop->now_us; // This took the turn so far.
+        end_us = now_us + (light_us > HEAVY_US ? light_us : HEAVY_US);
+    }
+    do
+        io_run(container_of(list_first(ready), struct io, again), 0);
+    while (!list_empty(ready) && clock_mono_us() < end_us);
+    list_append_all(ready, &loop->heavy);
+    list_append_all(&loop->heavy, ready);
 }
 
 static void loop_run_hooks(struct loop *loop)
@@ -159,7 +191,8 @@ static void loop_wait(struct loop *loop, int64_t due_us, bool at_once)
 
 void loop_turn(struct loop *loop, int max_wait_ms)
 {
-    bool at_once = !list_empty(&loop->again) || !list_empty(&loop->turn_end);
+    bool at_once = !list_empty(&loop->again) || !list_empty(&loop->heavy) ||
+                   !list_empty(&loop->turn_end);
     int64_t due_us = loop_due_us(loop);
     if (max_wait_ms >= 0) {
         int64_t end_us = loop->now_us + (int64_t)max_wait_ms * 1000;
@@ -171,11 +204,15 @@ void loop_turn(struct loop *loop, int max_wait_ms)
     if (atomic_load_explicit(&loop->mailbox.top, memory_order_acquire))
         mailbox_deliver(&loop->mailbox);
 
-    struct list ready; // What asks again from here on has had its run in this turn.
-    list_init(&ready);
-    list_append_all(&ready, &loop->again);
-    loop_run_batch(loop);
-    loop_run_again(&ready);
+    struct list again, heavy; // What asks again from here on has had its run in this turn.
+    list_init(&again);
+    list_init(&heavy);
+    list_append_all(&again, &loop->again);
+    list_append_all(&heavy, &loop->heavy);
+    loop_run_batch(loop, &heavy);
+    loop_run_again(&again);
+    if (!list_empty(&heavy))
+        loop_run_heavy(loop, &heavy);
     if (!list_empty(&loop->turn_end))
         loop_run_hooks(loop);
     loop_run_graves(loop);
@@ -253,9 +290,7 @@ void loop_remove(struct loop *loop, struct io *io)
 
 void loop_again(struct loop *loop, struct io *io, uint32_t events)
 {
-    io->events = (io->events | events) & IO_EVENTS_MASK;
-    if (list_single(&io->again))
-        list_push_back(&loop->again, &io->again);
+    io_ask(io, events, io->heavy ? &loop->heavy : &loop->again);
 }
 
 void loop_at_turn_end(struct loop *loop, struct turn_hook *hook)

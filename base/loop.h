@@ -3,12 +3,17 @@
  * One thread's event loop on epoll, edge-triggered: each descriptor is registered once, so a
  * request costs no epoll_ctl. One turn:
  *
- *     wait → clock → timers → mailbox → kernel events → `again` list → turn-end hooks → graveyard
+ *     wait → clock → timers → mailbox → kernel events → `again` → `heavy` → turn-end hooks → graveyard
  *
  * Before its kernel events run, some of what they will read may be received together (fetch.h).
  * What asked to run again (it had more to read than its share) runs in the next turn, which then
  * does not wait. What dies in a turn is buried and freed at its end, so that no pointer of the same
  * turn goes stale.
+ *
+ * An io that is `heavy` (its runs take long: a stream of large reads, a TLS handshake) queues with the
+ * others of its kind, in the order in which they asked. Of those run as many per turn as half of the
+ * turn's time allows, or HEAVY_US: so a thousand of them do not keep a light one waiting, and the light
+ * ones cannot starve them.
  */
 #ifndef LIMPET_BASE_LOOP_H
 #define LIMPET_BASE_LOOP_H
@@ -28,14 +33,15 @@ struct epoll_event;
 typedef void io_fn(struct io *io, uint32_t events);
 
 struct io {
-    struct list again; /* single unless it runs again next turn */
+    struct list again; /* single unless it runs again next turn, or queues among the heavy */
     io_fn *fn;
     int fd;               /* -1: closed */
-    uint32_t events : 31; /* of the `again` run */
+    uint32_t events : 30; /* of the run that it waits for */
+    uint32_t heavy : 1;   /* its runs take long. Set by its owner */
     uint32_t level : 1;   /* level-triggered; other processes may have it open: remove explicitly */
 };
 
-#define IO_EVENTS_MASK 0x7fffffffu
+#define IO_EVENTS_MASK 0x3fffffffu
 
 /* Something to do when the turn ends, e.g. to flush a batch. */
 struct turn_hook {
@@ -55,7 +61,7 @@ struct loop {
     int64_t now_ms;       /* CLOCK_MONOTONIC, read once a turn */
     int64_t now_us;       /* the same in microseconds */
     int64_t woke_late_ms; /* how late this turn began: its thread or process was held up */
-    struct list again, turn_end;
+    struct list again, heavy, turn_end;
     struct grave *graves;
     struct epoll_event *batch; /* kernel events of this turn; batch_at is the one that runs */
     int batch_at, batch_len;
@@ -87,8 +93,8 @@ void loop_close(struct loop *loop, struct io *io);
 void loop_remove(struct loop *loop, struct io *io);
 /*
  * Call fn with these events in the next turn, which does not wait; or still in this one when its
- * kernel events have yet to come (from timers and letters). An io runs at most once per turn by
- * either way.
+ * kernel events have yet to come (from timers and letters). One that is heavy runs when its turn
+ * among those comes. An io runs at most once per turn by either way.
  */
 void loop_again(struct loop *loop, struct io *io, uint32_t events);
 void loop_at_turn_end(struct loop *loop, struct turn_hook *hook);

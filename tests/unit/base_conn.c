@@ -154,6 +154,12 @@ static void turns(struct side *side, int count)
         loop_turn(&side->loop, 0);
 }
 
+/* Does it want another turn at once? */
+static bool asks(const struct side *side)
+{
+    return !list_empty(&side->loop.again) || !list_empty(&side->loop.heavy);
+}
+
 /* Turns until *counter has this value; fails after two seconds. */
 static void until(struct side *side, const int *counter, int value)
 {
@@ -219,7 +225,7 @@ static void bytes_arrive_and_leave_no_buffer(void **state)
     assert_int_equal(stats.lent, 0);
     assert_int_equal(stats.mapped, 1);
     // A short read means drained: no further turn is asked for.
-    assert_true(list_empty(&side.loop.again));
+    assert_false(asks(&side));
     side_end(&side);
 }
 
@@ -248,11 +254,11 @@ static void one_recv_per_turn_and_more_next_turn(void **state)
     peer_send(&side, 40 * 1024);
     until(&side, &side.bytes, 1);
     assert_int_equal(side.taken, BUF_SMALL);
-    assert_false(list_empty(&side.loop.again));
+    assert_true(asks(&side));
     loop_turn(&side.loop, 1000); // Does not wait, and reads a larger piece: this is a stream.
     assert_int_equal(side.bytes, 2);
     assert_int_equal(side.taken, 40 * 1024);
-    assert_true(list_empty(&side.loop.again));
+    assert_false(asks(&side));
     side_end(&side);
 }
 
@@ -289,7 +295,7 @@ static void unconsumed_bytes_do_not_make_a_stream(void **state)
     assert_false(side.conn.bulk);
     assert_int_equal(buf_len(&side.conn.in), BUF_SMALL); // in_limit holds
     assert_true(side.conn.readable);
-    assert_true(list_empty(&side.loop.again)); // and nobody spins
+    assert_false(asks(&side)); // and nobody spins
     side_end(&side);
 }
 
@@ -356,7 +362,7 @@ static void pause_in_the_callback_holds(void **state)
     until(&side, &side.bytes, 1);
     turns(&side, 5);
     assert_int_equal(side.bytes, 1);
-    assert_true(list_empty(&side.loop.again));
+    assert_false(asks(&side));
     side.pause_in_bytes = false;
     conn_resume(&side.conn);
     while (side.taken < 64 * 1024)
@@ -606,6 +612,29 @@ static size_t fill(struct side *side)
     return sent;
 }
 
+/* It queues with its event, and stops reading meanwhile. */
+static void a_pause_in_the_queue_stops_no_writing(void **state)
+{
+    (void)state;
+    struct side side;
+    side_pair(&side);
+    turns(&side, 1);
+    size_t sent = fill(&side);
+    assert_true(side.conn.io.heavy);
+    size_t before = buf_len(&side.conn.out);
+    for (size_t got = 0; got < sent - before;)
+        got += peer_read(&side, sent - got);
+    struct epoll_event event; // As if the loop had taken it, and let it queue.
+    assert_int_equal(epoll_wait(side.loop.epfd, &event, 1, 0), 1);
+    assert_true(event.events & EPOLLOUT);
+    loop_again(&side.loop, &side.conn.io, event.events);
+    conn_pause(&side.conn);
+    turns(&side, 1);
+    assert_true(buf_len(&side.conn.out) < before);
+    assert_false(asks(&side));
+    side_end(&side);
+}
+
 static void close_write_waits_for_the_rest(void **state)
 {
     (void)state;
@@ -822,6 +851,7 @@ int main(void)
         cmocka_unit_test(bytes_before_a_reset_are_delivered),
         cmocka_unit_test(partial_writes_drain),
         cmocka_unit_test(flush_sends_what_the_owner_appended),
+        cmocka_unit_test(a_pause_in_the_queue_stops_no_writing),
         cmocka_unit_test(close_write_waits_for_the_rest),
         cmocka_unit_test(a_dead_peer_fails_a_waiting_write),
         cmocka_unit_test(an_early_answer_survives_a_failed_write),

@@ -224,6 +224,28 @@ static void who_is_paused_meanwhile_loses_nothing(void **state)
     assert_int_equal(one[1].conn.received, 12);
 }
 
+static void make_other_heavy(struct one *one)
+{
+    one->other->conn.io.heavy = true;
+    loop_again(&one->crowd->loop, &one->other->conn.io, 0);
+}
+
+static void who_gets_heavy_meanwhile_loses_nothing(void **state)
+{
+    struct crowd *crowd = crowd_of(state);
+    struct one *one = where_first(crowd, make_other_heavy);
+    for (int i = 0; i < 2; i++)
+        say(&one[i], "first");
+    loop_turn(&crowd->loop, 0);
+    assert_int_equal(one[1].taken, 5);
+    for (int i = 0; i < 2; i++)
+        say(&one[i], "second");
+    loop_turn(&crowd->loop, 0);
+    loop_turn(&crowd->loop, 0);
+    assert_int_equal(one[1].taken, 11);
+    assert_int_equal(one[1].conn.received, 11);
+}
+
 static void ends_and_streams_among_others(void **state)
 {
     struct crowd *crowd = crowd_of(state);
@@ -268,6 +290,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_begins_anew_gets_none_of_the_old_bytes, crowd_open,
                                         crowd_close),
         cmocka_unit_test_setup_teardown(who_is_paused_meanwhile_loses_nothing, crowd_open,
+                                        crowd_close),
+        cmocka_unit_test_setup_teardown(who_gets_heavy_meanwhile_loses_nothing, crowd_open,
                                         crowd_close),
         cmocka_unit_test_setup_teardown(ends_and_streams_among_others, crowd_open, crowd_close),
         cmocka_unit_test_setup_teardown(a_broken_ring_is_given_up, crowd_open, crowd_close),

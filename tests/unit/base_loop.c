@@ -51,14 +51,27 @@ struct end {
     uint32_t events;
     struct end *victim; /* to be closed by the first run */
     bool again;
+    char name; /* noted when it runs */
 };
+
+/* Longer than what heavy runs may take together in this turn. */
+static void dawdle(void)
+{
+    int64_t start_us = clock_mono_us();
+    int64_t light_us = start_us - loop.now_us;
+    int64_t end_us = start_us + (light_us > 1000 ? light_us : 1000);
+    while (clock_mono_us() < end_us) {
+    }
+}
 
 static void on_io(struct io *io, uint32_t events)
 {
     struct end *end = container_of(io, struct end, io);
     end->runs++;
     end->events = events;
-    note('i');
+    note(end->name);
+    if (io->heavy)
+        dawdle();
     if (end->victim)
         loop_close(&loop, &end->victim->io);
     if (end->again)
@@ -69,7 +82,7 @@ static void end_open(struct end *end)
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    *end = (struct end){.peer = fds[1]};
+    *end = (struct end){.peer = fds[1], .name = 'i'};
     io_init(&end->io, fds[0], on_io);
     assert_true(loop_add(&loop, &end->io));
     loop_turn(&loop, 0); // The first edge says that it is writable.
@@ -104,7 +117,7 @@ static void levels_come_until_they_are_silenced(void **state)
     (void)state;
     int fds[2];
     assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
-    struct end end = {.peer = fds[1]};
+    struct end end = {.peer = fds[1], .name = 'i'};
     io_init(&end.io, fds[0], on_io);
     assert_true(loop_add_level(&loop, &end.io, EPOLLIN));
     assert_int_equal(write(end.peer, "x", 1), 1);
@@ -191,6 +204,82 @@ static void again_and_an_event_are_one_run(void **state)
     loop_turn(&loop, 0);
     assert_int_equal(end.runs, 1);
     end_close(&end);
+}
+
+static void heavy_open(struct end *end, char name)
+{
+    end_open(end);
+    end->io.heavy = true;
+    end->name = name;
+}
+
+static void say(struct end *end)
+{
+    assert_int_equal(write(end->peer, "x", 1), 1);
+}
+
+static void heavy_ones_share_half_of_the_time(void **state)
+{
+    (void)state;
+    struct end a, b, c, light;
+    heavy_open(&a, 'a');
+    heavy_open(&b, 'b');
+    heavy_open(&c, 'c');
+    end_open(&light);
+    say(&a);
+    say(&b);
+    say(&c);
+    a.again = true;
+    for (int i = 0; i < 5; i++) {
+        say(&light);
+        loop_turn(&loop, 1000);
+    }
+    assert_string_equal(order, "iaibiciaia"); // One a turn, behind the light one, and in order.
+    end_close(&a);
+    end_close(&b);
+    end_close(&c);
+    end_close(&light);
+}
+
+static void an_event_does_not_cost_its_place_in_the_queue(void **state)
+{
+    (void)state;
+    struct end a, b;
+    heavy_open(&a, 'a');
+    heavy_open(&b, 'b');
+    say(&a);
+    say(&b);
+    loop_turn(&loop, 1000);
+    say(&b);
+    say(&a);
+    loop_turn(&loop, 1000);
+    loop_turn(&loop, 1000);
+    loop_turn(&loop, 0);
+    assert_string_equal(order, "aba"); // b's two events were one run.
+    assert_true(b.events & EPOLLIN);
+    end_close(&a);
+    end_close(&b);
+}
+
+static void who_is_closed_in_the_queue_does_not_run(void **state)
+{
+    (void)state;
+    struct end a, b, c;
+    heavy_open(&a, 'a');
+    heavy_open(&b, 'b');
+    heavy_open(&c, 'c');
+    a.victim = &b;
+    say(&a);
+    say(&b);
+    say(&c);
+    loop_turn(&loop, 1000);
+    loop_remove(&loop, &c.io);
+    loop_turn(&loop, 0);
+    assert_string_equal(order, "a");
+    end_close(&a);
+    end_close(&b);
+    close(c.io.fd);
+    close(c.peer);
 }
 
 static void removed_is_not_closed(void **state)
@@ -360,6 +449,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_closed_io_does_not_run_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(again_runs_next_turn_without_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(again_and_an_event_are_one_run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(heavy_ones_share_half_of_the_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_event_does_not_cost_its_place_in_the_queue, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_is_closed_in_the_queue_does_not_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(removed_is_not_closed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_turn_has_its_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hook_that_comes_back_is_not_forgotten, set_up, tear_down),
