@@ -40,7 +40,8 @@ enum {
 
 void conn_weigh(struct conn *conn)
 {
-    conn->io.heavy = conn->bulk || conn->filled || conn->shaking || buf_len(&conn->out) > BUF_SMALL;
+    bool bulk = conn->bulk || conn->filled || buf_len(&conn->out) > BUF_SMALL;
+    conn->io.lane = conn->shaking ? LANE_HEAVY : bulk ? LANE_BULK : LANE_LIGHT;
 }
 
 /* The conn_tell_* functions are the last to act on what was known before them. */
@@ -153,9 +154,9 @@ static bool conn_receive(struct conn *conn)
 
 size_t conn_fetch_size(const struct conn *conn)
 {
-    // What is heavy waits its turn, and a stream reads more at a time, into its own block.
-    if (conn->paused || conn->connecting || conn->eof_seen || conn->eof_told || conn->io.heavy ||
-        buf_len(&conn->in) > 0)
+    // What is not light waits in its lane, and a stream reads more at a time.
+    if (conn->paused || conn->connecting || conn->eof_seen || conn->eof_told ||
+        conn->io.lane != LANE_LIGHT || buf_len(&conn->in) > 0)
         return 0;
     if (!conn->tls)
         return conn_read_size(conn);
@@ -453,7 +454,7 @@ void conn_pause(struct conn *conn)
 {
     conn->paused = true;
     conn->retell = false;
-    if (conn->io.events == 0) // Otherwise it is on it not only to read.
+    if (conn->io.events == 0) // Otherwise it waits not only to read.
         list_remove(&conn->io.again);
 }
 

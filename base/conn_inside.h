@@ -22,7 +22,7 @@ static inline void conn_note_short(struct conn *conn, size_t got, size_t want)
     if (got < want && !conn->hung_up)
         conn->readable = false;
 }
-/* Do its runs take long (loop.h)? To be called when something of what decides has changed. */
+/* Which lane is it in? To be called when something of what decides has changed. */
 void conn_weigh(struct conn *conn);
 /* A read got this much text: does a stream begin, or end? */
 static inline void conn_note_filled(struct conn *conn, size_t got, size_t want)
@@ -30,7 +30,8 @@ static inline void conn_note_filled(struct conn *conn, size_t got, size_t want)
     conn->filled = got == want;
     if (got < BUF_SMALL)
         conn->bulk = false;
-    conn_weigh(conn);
+    if (conn->filled || conn->io.lane != LANE_LIGHT)
+        conn_weigh(conn);
 }
 /* One send of up to count parts; bytes sent, 0 when the kernel takes none now, -1 with errno. */
 ssize_t conn_send(struct conn *conn, struct iovec *iov, size_t count);

@@ -5,9 +5,9 @@
  * - A descriptor that is closed while a batch of events is worked through may still have an event
  *   in that batch, and its struct may already serve a new connection. So whoever closes or removes
  *   an io also strikes its events from the rest of the batch.
- * - An io that is on the `again` list and gets a kernel event runs once, with both sets of events:
+ * - An io that waits in a lane and gets a kernel event runs once, with both sets of events:
  *   its share per turn is one run.
- * - Work that is scheduled late in a turn (a hook by a hook, `again` by a hook) must not wait for
+ * - Work that is scheduled late in a turn (a hook by a hook, a run by a hook) must not wait for
  *   the next kernel event: then the next wait returns at once.
  *
  * Descriptors that only this process holds leave epoll when they are closed. Listeners may be open
@@ -32,8 +32,8 @@
 #include <unistd.h>
 
 enum {
-    BATCH = 512,    /* kernel events per turn */
-    HEAVY_US = 500, /* for heavy runs the turn has at least this long */
+    BATCH = 512,   /* kernel events per turn */
+    LANE_US = 500, /* that each lane but the light one has of a turn, at least */
 };
 #define EDGE_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
@@ -46,8 +46,10 @@ static void loop_read_clock(struct loop *loop)
 bool loop_init(struct loop *loop, void *owner)
 {
     *loop = (struct loop){.owner = owner};
-    list_init(&loop->again);
-    list_init(&loop->heavy);
+    for (int lane = 0; lane < LANES; lane++) {
+        list_init(&loop->next[lane]);
+        list_init(&loop->now[lane]);
+    }
     list_init(&loop->turn_end);
     loop->epfd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epfd < 0)
@@ -97,15 +99,15 @@ static void io_run(struct io *io, uint32_t events)
     io->fn(io, all);
 }
 
-static void io_ask(struct io *io, uint32_t events, struct list *queue)
+static void io_ask(struct io *io, uint32_t events, struct list lanes[LANES])
 {
     io->events = (io->events | events) & IO_EVENTS_MASK;
     if (list_single(&io->again))
-        list_push_back(queue, &io->again);
+        list_push_back(&lanes[io->lane], &io->again);
 }
 
-/* Events of heavy ios go to their queue, unless what they will read was received already. */
-static void loop_run_batch(struct loop *loop, struct list *heavy)
+/* What is not light waits in its lane, unless what it will read was received already. */
+static void loop_run_batch(struct loop *loop)
 {
     int ahead = 0; // Up to there was fetched.
     for (loop->batch_at = 0; loop->batch_at < loop->batch_len; loop->batch_at++) {
@@ -115,37 +117,60 @@ static void loop_run_batch(struct loop *loop, struct list *heavy)
         if (!event->data.ptr || event->data.ptr == &loop->mailbox)
             continue;
         struct io *io = event->data.ptr;
-        if (io->heavy && !(loop->fetch && fetch_holds(loop)))
-            io_ask(io, event->events, heavy);
-        else
+        if (io->lane == LANE_LIGHT || (loop->fetch && fetch_holds(loop)))
             io_run(io, event->events);
+        else
+            io_ask(io, event->events, loop->now);
     }
     if (loop->fetch)
         fetch_end(loop);
     loop->batch_at = loop->batch_len = 0;
 }
 
-static void loop_run_again(struct list *ready)
+static bool lanes_wait(const struct list lanes[LANES])
 {
-    struct list *node;
-    for (node = list_first(ready); node; node = list_first(ready))
-        io_run(container_of(node, struct io, again), 0);
+    return !list_empty(&lanes[LANE_LIGHT]) || !list_empty(&lanes[LANE_BULK]) ||
+           !list_empty(&lanes[LANE_HEAVY]);
 }
 
-/* The first of them, and more while there is time; who is left stays before those that ask anew. */
-static void loop_run_heavy(struct loop *loop, struct list *ready)
+/* Whoever asks from here on has had its run in this turn. */
+static void loop_advance(struct loop *loop)
 {
-    int64_t end_us = 0;
-    if (ready->next != ready->prev) {
-        int64_t now_us = clock_mono_us();
-        int64_t light_us = now_us - loop->now_us; // This took the turn so far.
-        end_us = now_us + (light_us > HEAVY_US ? light_us : HEAVY_US);
-    }
+    loop->asked = false;
+    for (int lane = 0; lane < LANES; lane++)
+        list_append_all(&loop->now[lane], &loop->next[lane]);
+}
+
+static void run_first(struct list *lane)
+{
+    io_run(container_of(list_first(lane), struct io, again), 0);
+}
+
+/* The first of a lane, and more of it for so long; who is left stays before those that asked anew. */
+static void loop_run_share(struct loop *loop, enum io_lane lane, int64_t share_us)
+{
+    struct list *now = &loop->now[lane], *next = &loop->next[lane];
+    if (list_empty(now))
+        return;
+    int64_t end_us = clock_mono_us() + share_us;
     do
-        io_run(container_of(list_first(ready), struct io, again), 0);
-    while (!list_empty(ready) && clock_mono_us() < end_us);
-    list_append_all(ready, &loop->heavy);
-    list_append_all(&loop->heavy, ready);
+        run_first(now);
+    while (!list_empty(now) && clock_mono_us() < end_us);
+    loop->asked = true;
+    list_append_all(now, next);
+    list_append_all(next, now);
+}
+
+static void loop_run_lanes(struct loop *loop)
+{
+    while (!list_empty(&loop->now[LANE_LIGHT]))
+        run_first(&loop->now[LANE_LIGHT]);
+    if (!lanes_wait(loop->now))
+        return;
+    int64_t light_us = clock_mono_us() - loop->now_us; // This took the turn so far.
+    int64_t share_us = light_us > LANE_US ? light_us : LANE_US;
+    loop_run_share(loop, LANE_BULK, share_us);
+    loop_run_share(loop, LANE_HEAVY, share_us);
 }
 
 static void loop_run_hooks(struct loop *loop)
@@ -191,8 +216,7 @@ static void loop_wait(struct loop *loop, int64_t due_us, bool at_once)
 
 void loop_turn(struct loop *loop, int max_wait_ms)
 {
-    bool at_once = !list_empty(&loop->again) || !list_empty(&loop->heavy) ||
-                   !list_empty(&loop->turn_end);
+    bool at_once = (loop->asked && lanes_wait(loop->next)) || !list_empty(&loop->turn_end);
     int64_t due_us = loop_due_us(loop);
     if (max_wait_ms >= 0) {
         int64_t end_us = loop->now_us + (int64_t)max_wait_ms * 1000;
@@ -204,15 +228,11 @@ void loop_turn(struct loop *loop, int max_wait_ms)
     if (atomic_load_explicit(&loop->mailbox.top, memory_order_acquire))
         mailbox_deliver(&loop->mailbox);
 
-    struct list again, heavy; // What asks again from here on has had its run in this turn.
-    list_init(&again);
-    list_init(&heavy);
-    list_append_all(&again, &loop->again);
-    list_append_all(&heavy, &loop->heavy);
-    loop_run_batch(loop, &heavy);
-    loop_run_again(&again);
-    if (!list_empty(&heavy))
-        loop_run_heavy(loop, &heavy);
+    if (loop->asked)
+        loop_advance(loop);
+    loop_run_batch(loop);
+    if (lanes_wait(loop->now))
+        loop_run_lanes(loop);
     if (!list_empty(&loop->turn_end))
         loop_run_hooks(loop);
     loop_run_graves(loop);
@@ -290,7 +310,8 @@ void loop_remove(struct loop *loop, struct io *io)
 
 void loop_again(struct loop *loop, struct io *io, uint32_t events)
 {
-    io_ask(io, events, io->heavy ? &loop->heavy : &loop->again);
+    loop->asked = true;
+    io_ask(io, events, loop->next);
 }
 
 void loop_at_turn_end(struct loop *loop, struct turn_hook *hook)

@@ -3,17 +3,16 @@
  * One thread's event loop on epoll, edge-triggered: each descriptor is registered once, so a
  * request costs no epoll_ctl. One turn:
  *
- *     wait → clock → timers → mailbox → kernel events → `again` → `heavy` → turn-end hooks → graveyard
+ *     wait → clock → timers → mailbox → kernel events → lanes → turn-end hooks → graveyard
  *
  * Before its kernel events run, some of what they will read may be received together (fetch.h).
  * What asked to run again (it had more to read than its share) runs in the next turn, which then
  * does not wait. What dies in a turn is buried and freed at its end, so that no pointer of the same
  * turn goes stale.
  *
- * An io that is `heavy` (its runs take long: a stream of large reads, a TLS handshake) queues with the
- * others of its kind, in the order in which they asked. Of those run as many per turn as half of the
- * turn's time allows, or HEAVY_US: so a thousand of them do not keep a light one waiting, and the light
- * ones cannot starve them.
+ * Runs that take long have lanes of their own, where they wait in the order in which they asked, also with
+ * their kernel events. Each of these lanes has as much of a turn as the light ones took, and LANE_US at
+ * least: a thousand downloads keep no message waiting, nor a flood of handshakes a download.
  */
 #ifndef LIMPET_BASE_LOOP_H
 #define LIMPET_BASE_LOOP_H
@@ -32,16 +31,23 @@ struct epoll_event;
 /* events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP */
 typedef void io_fn(struct io *io, uint32_t events);
 
+enum io_lane {
+    LANE_LIGHT, /* all of them run in every turn */
+    LANE_BULK,  /* moves large pieces */
+    LANE_HEAVY, /* computes much, e.g. a TLS handshake */
+    LANES,
+};
+
 struct io {
-    struct list again; /* single unless it runs again next turn, or queues among the heavy */
+    struct list again; /* single unless it waits in a lane, or asked for a run */
     io_fn *fn;
     int fd;               /* -1: closed */
-    uint32_t events : 30; /* of the run that it waits for */
-    uint32_t heavy : 1;   /* its runs take long. Set by its owner */
+    uint32_t events : 29; /* of the run that it waits for */
+    uint32_t lane : 2;    /* enum io_lane, set by its owner; counts when it asks */
     uint32_t level : 1;   /* level-triggered; other processes may have it open: remove explicitly */
 };
 
-#define IO_EVENTS_MASK 0x3fffffffu
+#define IO_EVENTS_MASK 0x1fffffffu
 
 /* Something to do when the turn ends, e.g. to flush a batch. */
 struct turn_hook {
@@ -58,15 +64,18 @@ struct grave {
 struct loop {
     struct timer_wheel *timers;
     struct mailbox mailbox;
-    int64_t now_ms;       /* CLOCK_MONOTONIC, read once a turn */
-    int64_t now_us;       /* the same in microseconds */
-    int64_t woke_late_ms; /* how late this turn began: its thread or process was held up */
-    struct list again, heavy, turn_end;
+    int64_t now_ms;          /* CLOCK_MONOTONIC, read once a turn */
+    int64_t now_us;          /* the same in microseconds */
+    int64_t woke_late_ms;    /* how late this turn began: its thread or process was held up */
+    struct list next[LANES]; /* what asked for a run in the next turn */
+    struct list now[LANES];  /* what waits for its run in this one */
+    struct list turn_end;
     struct grave *graves;
     struct epoll_event *batch; /* kernel events of this turn; batch_at is the one that runs */
     int batch_at, batch_len;
     int epfd;
     bool stopping;
+    bool asked; /* `next` may not be empty */
     uint64_t turns;
     struct fetch *fetch; /* NULL: connections receive one by one (fetch.h). The loop frees it */
     struct shelf *shelf; /* all its connections borrow from this one (conn_init) */
@@ -93,8 +102,8 @@ void loop_close(struct loop *loop, struct io *io);
 void loop_remove(struct loop *loop, struct io *io);
 /*
  * Call fn with these events in the next turn, which does not wait; or still in this one when its
- * kernel events have yet to come (from timers and letters). One that is heavy runs when its turn
- * among those comes. An io runs at most once per turn by either way.
+ * kernel events have yet to come (from timers and letters). One in another lane than the
+ * light one waits for those before it. An io runs at most once per turn by either way.
  */
 void loop_again(struct loop *loop, struct io *io, uint32_t events);
 void loop_at_turn_end(struct loop *loop, struct turn_hook *hook);

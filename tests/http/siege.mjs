@@ -29,7 +29,7 @@ export const kinds = {
   bodyPause: head,
   longBody: head,
   chunks: head,
-  read: {p99: 200, conns: 2, bytes: 2 * 16384, stays: true},
+  read: {p99: 50, conns: 2, bytes: 2 * 16384, stays: true},
   halfHello: {...head, tls: true},
   helloDrip: {...head, tls: true},
 };

@@ -157,7 +157,7 @@ static void turns(struct side *side, int count)
 /* Does it want another turn at once? */
 static bool asks(const struct side *side)
 {
-    return !list_empty(&side->loop.again) || !list_empty(&side->loop.heavy);
+    return !list_empty(&side->loop.next[LANE_LIGHT]) || !list_empty(&side->loop.next[LANE_BULK]);
 }
 
 /* Turns until *counter has this value; fails after two seconds. */
@@ -612,19 +612,19 @@ static size_t fill(struct side *side)
     return sent;
 }
 
-/* It queues with its event, and stops reading meanwhile. */
-static void a_pause_in_the_queue_stops_no_writing(void **state)
+/* It waits with its event, and stops reading meanwhile. */
+static void a_pause_in_the_lane_stops_no_writing(void **state)
 {
     (void)state;
     struct side side;
     side_pair(&side);
     turns(&side, 1);
     size_t sent = fill(&side);
-    assert_true(side.conn.io.heavy);
+    assert_int_equal(side.conn.io.lane, LANE_BULK);
     size_t before = buf_len(&side.conn.out);
     for (size_t got = 0; got < sent - before;)
         got += peer_read(&side, sent - got);
-    struct epoll_event event; // As if the loop had taken it, and let it queue.
+    struct epoll_event event; // As if the loop had taken it, and let it wait.
     assert_int_equal(epoll_wait(side.loop.epfd, &event, 1, 0), 1);
     assert_true(event.events & EPOLLOUT);
     loop_again(&side.loop, &side.conn.io, event.events);
@@ -851,7 +851,7 @@ int main(void)
         cmocka_unit_test(bytes_before_a_reset_are_delivered),
         cmocka_unit_test(partial_writes_drain),
         cmocka_unit_test(flush_sends_what_the_owner_appended),
-        cmocka_unit_test(a_pause_in_the_queue_stops_no_writing),
+        cmocka_unit_test(a_pause_in_the_lane_stops_no_writing),
         cmocka_unit_test(close_write_waits_for_the_rest),
         cmocka_unit_test(a_dead_peer_fails_a_waiting_write),
         cmocka_unit_test(an_early_answer_survives_a_failed_write),

@@ -224,16 +224,16 @@ static void who_is_paused_meanwhile_loses_nothing(void **state)
     assert_int_equal(one[1].conn.received, 12);
 }
 
-static void make_other_heavy(struct one *one)
+static void make_other_wait(struct one *one)
 {
-    one->other->conn.io.heavy = true;
+    one->other->conn.io.lane = LANE_BULK;
     loop_again(&one->crowd->loop, &one->other->conn.io, 0);
 }
 
-static void who_gets_heavy_meanwhile_loses_nothing(void **state)
+static void who_is_to_wait_meanwhile_loses_nothing(void **state)
 {
     struct crowd *crowd = crowd_of(state);
-    struct one *one = where_first(crowd, make_other_heavy);
+    struct one *one = where_first(crowd, make_other_wait);
     for (int i = 0; i < 2; i++)
         say(&one[i], "first");
     loop_turn(&crowd->loop, 0);
@@ -291,7 +291,7 @@ int main(void)
                                         crowd_close),
         cmocka_unit_test_setup_teardown(who_is_paused_meanwhile_loses_nothing, crowd_open,
                                         crowd_close),
-        cmocka_unit_test_setup_teardown(who_gets_heavy_meanwhile_loses_nothing, crowd_open,
+        cmocka_unit_test_setup_teardown(who_is_to_wait_meanwhile_loses_nothing, crowd_open,
                                         crowd_close),
         cmocka_unit_test_setup_teardown(ends_and_streams_among_others, crowd_open, crowd_close),
         cmocka_unit_test_setup_teardown(a_broken_ring_is_given_up, crowd_open, crowd_close),

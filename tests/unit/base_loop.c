@@ -54,7 +54,7 @@ struct end {
     char name; /* noted when it runs */
 };
 
-/* Longer than what heavy runs may take together in this turn. */
+/* Longer than what a lane has of this turn. */
 static void dawdle(void)
 {
     int64_t start_us = clock_mono_us();
@@ -70,7 +70,7 @@ static void on_io(struct io *io, uint32_t events)
     end->runs++;
     end->events = events;
     note(end->name);
-    if (io->heavy)
+    if (io->lane != LANE_LIGHT)
         dawdle();
     if (end->victim)
         loop_close(&loop, &end->victim->io);
@@ -206,10 +206,10 @@ static void again_and_an_event_are_one_run(void **state)
     end_close(&end);
 }
 
-static void heavy_open(struct end *end, char name)
+static void slow_open(struct end *end, char name, enum io_lane lane)
 {
     end_open(end);
-    end->io.heavy = true;
+    end->io.lane = lane;
     end->name = name;
 }
 
@@ -218,35 +218,39 @@ static void say(struct end *end)
     assert_int_equal(write(end->peer, "x", 1), 1);
 }
 
-static void heavy_ones_share_half_of_the_time(void **state)
+static void each_lane_has_its_share_of_every_turn(void **state)
 {
     (void)state;
-    struct end a, b, c, light;
-    heavy_open(&a, 'a');
-    heavy_open(&b, 'b');
-    heavy_open(&c, 'c');
+    struct end a, b, c, d, light;
+    slow_open(&a, 'a', LANE_BULK);
+    slow_open(&b, 'b', LANE_BULK);
+    slow_open(&c, 'c', LANE_BULK);
+    slow_open(&d, 'd', LANE_HEAVY);
     end_open(&light);
     say(&a);
     say(&b);
     say(&c);
-    a.again = true;
+    say(&d);
+    a.again = d.again = true;
     for (int i = 0; i < 5; i++) {
         say(&light);
         loop_turn(&loop, 1000);
     }
-    assert_string_equal(order, "iaibiciaia"); // One a turn, behind the light one, and in order.
+    assert_string_equal(order,
+                        "iadibdicdiadiad"); // One of each, in order, behind all that are light.
     end_close(&a);
     end_close(&b);
     end_close(&c);
+    end_close(&d);
     end_close(&light);
 }
 
-static void an_event_does_not_cost_its_place_in_the_queue(void **state)
+static void an_event_does_not_cost_its_place(void **state)
 {
     (void)state;
     struct end a, b;
-    heavy_open(&a, 'a');
-    heavy_open(&b, 'b');
+    slow_open(&a, 'a', LANE_BULK);
+    slow_open(&b, 'b', LANE_BULK);
     say(&a);
     say(&b);
     loop_turn(&loop, 1000);
@@ -261,13 +265,13 @@ static void an_event_does_not_cost_its_place_in_the_queue(void **state)
     end_close(&b);
 }
 
-static void who_is_closed_in_the_queue_does_not_run(void **state)
+static void who_is_closed_in_its_lane_does_not_run(void **state)
 {
     (void)state;
     struct end a, b, c;
-    heavy_open(&a, 'a');
-    heavy_open(&b, 'b');
-    heavy_open(&c, 'c');
+    slow_open(&a, 'a', LANE_BULK);
+    slow_open(&b, 'b', LANE_BULK);
+    slow_open(&c, 'c', LANE_BULK);
     a.victim = &b;
     say(&a);
     say(&b);
@@ -449,10 +453,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_closed_io_does_not_run_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(again_runs_next_turn_without_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(again_and_an_event_are_one_run, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(heavy_ones_share_half_of_the_time, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_event_does_not_cost_its_place_in_the_queue, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(who_is_closed_in_the_queue_does_not_run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_lane_has_its_share_of_every_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_event_does_not_cost_its_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_is_closed_in_its_lane_does_not_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(removed_is_not_closed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_turn_has_its_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hook_that_comes_back_is_not_forgotten, set_up, tear_down),
