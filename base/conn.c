@@ -156,7 +156,7 @@ size_t conn_fetch_size(const struct conn *conn)
 {
     // What is not light waits in its lane, and a stream reads more at a time.
     if (conn->paused || conn->connecting || conn->eof_seen || conn->eof_told ||
-        conn->io.lane != LANE_LIGHT || buf_len(&conn->in) > 0)
+        conn->io.lane != LANE_LIGHT || conn->bulk || buf_len(&conn->in) > 0)
         return 0;
     if (!conn->tls)
         return conn_read_size(conn);

@@ -94,10 +94,12 @@ void conn_unsecure(struct conn *conn);
  * called, of an outgoing connection. They count like the owner's. False: no memory. */
 bool conn_preface(struct conn *conn, struct span bytes);
 
-/* Another owner from now on (e.g. an idle server connection is lent). */
+/* Another owner from now on (e.g. an idle server connection is lent). What it hears next is not known to
+ * be large, and may be that the connection is gone: that waits for nobody. */
 static inline void conn_set_owner(struct conn *conn, const struct conn_owner *owner)
 {
     conn->owner = owner;
+    conn->io.lane = LANE_LIGHT;
 }
 
 /*

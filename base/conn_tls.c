@@ -312,6 +312,7 @@ void conn_unsecure(struct conn *conn)
     tls_free(tls, conn->loop->shelf);
     buf_clear(conn->loop->shelf, &conn->out);
     conn->connecting = conn->shaking = conn->held = conn->truncated = false;
+    conn_weigh(conn);
     conn->silent = conn->unwritable = conn->eof_told = conn->blocked = false;
     conn->error = 0;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the table, and how one cell of each kind is measured."""
+import contextlib
 import json
 import os
 import re
@@ -25,9 +26,16 @@ ROWS = [
     ("tls-full", "TLS 1.3 full handshake + request", ["new", "--connections", "8", "--tls", "full"], True, [], (20, 100)),
     ("tls-resumed", "TLS 1.3 resumed + request", ["new", "--connections", "8", "--tls", "resumed"], True, [], (20, 100)),
 ]
+DOWNLOADS = ["http", "--connections", "200", "--size", "1048576"]
+HANDSHAKES = ["new", "--connections", "200", "--tls", "full"]
+# Key, title, arguments of bench_load, what goes on beside it: its arguments, over TLS?
 LATENCY = [
-    ("latency-http", "HTTP request at 1,000/s", ["http", "--connections", "32", "--rate", "1000"]),
-    ("latency-ws", "WebSocket round trip at 2,000/s", ["websocket", "--connections", "100", "--rate", "2000"]),
+    ("latency-http", "HTTP request at 1,000/s", ["http", "--connections", "32", "--rate", "1000"], None, False),
+    ("latency-ws", "WebSocket round trip at 2,000/s", ["websocket", "--connections", "100", "--rate", "2000"], None, False),
+    ("latency-downloads", "WebSocket round trip at 500/s beside 200 endless downloads",
+     ["websocket", "--connections", "100", "--rate", "500"], DOWNLOADS, False),
+    ("latency-handshakes", "WebSocket round trip at 500/s beside 200 endless TLS handshakes",
+     ["websocket", "--connections", "100", "--rate", "500"], HANDSHAKES, True),
 ]
 MEMORY = [
     ("idle-ws", "idle proxied WebSocket", "idle-websocket", False),
@@ -37,9 +45,12 @@ MEMORY = [
 WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
 
 
+LOAD = os.path.join(BUILD, "bench/bench_load")
+
+
 def load(address, arguments, proxy=None, pinned=True):
     """Runs bench_load; its report. Errors are part of it."""
-    command = [os.path.join(BUILD, "bench/bench_load"), *arguments, address]
+    command = [LOAD, *arguments, address]
     if proxy:
         command += ["--pid", str(proxy.pid)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300,
@@ -49,6 +60,17 @@ def load(address, arguments, proxy=None, pinned=True):
     report = json.loads(done.stdout)
     report["said"] = done.stderr.strip()
     return report
+
+
+@contextlib.contextmanager
+def beside(address, arguments):
+    """Load that goes on meanwhile, on whatever CPU; nobody asks what came of it."""
+    process = subprocess.Popen([LOAD, *arguments, "--seconds", "60", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def pss(proxy):

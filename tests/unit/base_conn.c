@@ -274,11 +274,14 @@ static void streams_are_read_in_larger_pieces(void **state)
     while (side.taken < 200 * 1024)
         loop_turn(&side.loop, 100);
     assert_true(side.largest > BUF_SMALL && side.largest <= BUF_MIDDLE);
-    // One small message ends it.
+    // One small message ends it, and a new owner begins without waiting.
+    conn_set_owner(&side.conn, &owner);
+    assert_int_equal(side.conn.io.lane, LANE_LIGHT);
     assert_int_equal(write(side.peer, "x", 1), 1);
     int before = side.bytes;
     until(&side, &side.bytes, before + 1);
     assert_false(side.conn.bulk);
+    assert_int_equal(side.conn.io.lane, LANE_LIGHT);
     side_end(&side);
 }
 
