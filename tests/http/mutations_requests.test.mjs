@@ -44,7 +44,9 @@ once('damaged requests', {limpetOnly: true, timeout: 60000}, async t => {
       // Answers to HEAD have no body: those are the ones that do not add up otherwise.
       const text = got.toString('latin1');
       answers += (text.match(/HTTP\/1\.1 200/g) ?? []).length;
-      if (!bytes.includes('HEAD')) assert.equal(parseResponses(got).rest.length, 0, `seed ${seed}: ${JSON.stringify(text)} to ${JSON.stringify(bytes)}`);
+      // Who is told to go on, and has ended already, may not get all of that.
+      const rest = bytes.includes('HEAD') ? '' : parseResponses(got).rest.toString('latin1');
+      assert.ok('HTTP/1.1 100 Continue\r\n\r\n'.startsWith(rest), `seed ${seed}: ${JSON.stringify(text)} to ${JSON.stringify(bytes)}`);
     }
     assert.equal(server.requests.length, answers, `seed ${seed} round ${rounds}: ${server.requests.length} requests, ${answers} answers to ${say}`);
     reached += answers;

@@ -44,7 +44,7 @@ once('a failover by hand', async t => {
 });
 
 once('the new master dies as soon as it is one', async t => {
-  const {set, receiver, epoch} = await begin(t, {set: {replicas: 3, rows: impatient}, over: {hold: {max: '60s'}}});
+  const {set, receiver, epoch} = await begin(t, {set: {replicas: 3, rows: impatient}});
   set.master.signal('SIGKILL');
   const second = await set.newMaster(set.master);
   second.signal('SIGKILL');
@@ -57,7 +57,7 @@ once('the new master dies as soon as it is one', async t => {
 });
 
 once('the sentinel that leads the failover freezes in the middle', async t => {
-  const {set, receiver, epoch} = await begin(t, {set: {rows: impatient}, over: {hold: {max: '60s'}}});
+  const {set, receiver, epoch} = await begin(t, {set: {rows: impatient}});
   set.master.signal('SIGKILL');
   const leader = await eventually('a sentinel leads', async () => {
     for (const sentinel of set.sentinels)

@@ -263,7 +263,7 @@ static void survives(const char *(*answer)(struct toy *, const char *), enum tal
     toys[0].answer = answer;
     do_switch(1);
     run_until(published);
-    assert_int_equal(tally.value[TALLY_NOTIFY_LATE], 1);
+    assert_true(tally.value[TALLY_NOTIFY_LATE] > 0); // It, and on a busy machine perhaps others.
     toys[0].answer = good;
     run_until(over);
     assert_true(tally.value[counted] > 0);

@@ -111,7 +111,7 @@ async function startSentinel(t, name, master, quorum, downAfter, rows) {
     `port ${port}`, 'bind 127.0.0.1', `dir ${path.dirname(file)}`, 'logfile ""',
     `sentinel monitor ${name} 127.0.0.1 ${master.port} ${quorum}`,
     `sentinel down-after-milliseconds ${name} ${downAfter}`,
-    `sentinel failover-timeout ${name} 10000`, `sentinel parallel-syncs ${name} 1`, ...rows, ''].join('\n'));
+    `sentinel failover-timeout ${name} 5000`, `sentinel parallel-syncs ${name} 1`, ...rows, ''].join('\n'));
   return startProcess(t, port, [file, '--sentinel']);
 }
 

@@ -142,14 +142,15 @@ export async function startReceiver(t, secrets = ['secret'], tls = undefined) {
   return receiver;
 }
 
-/* The file for one master whose signals go to these receivers; `over` is laid over `sentinel`. */
+/* The file for one master whose signals go to these receivers; `over` is laid over `sentinel`. Holds last:
+ * on a busy machine a first election may fail, and the next comes later. */
 export function watchConfig(set, receivers, over = {}) {
   const servers = Object.fromEntries(receivers.map((receiver, i) => [`app${i + 1}`, receiver.address]));
   return {
     version: 1,
     ...(receivers.length ? {backends: {chat: {servers}}} : {}),
     sentinel: {
-      master: set.name, sentinels: set.addresses, watcher: 'w1', prune: {mode: 'off'}, canary: {interval: '0s'},
+      master: set.name, sentinels: set.addresses, watcher: 'w1', prune: {mode: 'off'}, canary: {interval: '0s'}, hold: {max: '60s'},
       ...(receivers.length ? {notify: {backends: ['chat'], secrets: ['secret'], deadline: '3s'}} : {}),
       ...over,
     },
