@@ -615,6 +615,20 @@ static size_t fill(struct side *side)
     return sent;
 }
 
+static void who_waits_for_a_run_is_not_quiet(void **state)
+{
+    (void)state;
+    struct side side;
+    side_pair(&side);
+    turns(&side, 1);
+    assert_true(conn_quiet(&side.conn));
+    loop_again(&side.loop, &side.conn.io, EPOLLIN); // Something came, and was not looked at yet.
+    assert_false(conn_quiet(&side.conn));
+    turns(&side, 1);
+    assert_true(conn_quiet(&side.conn));
+    side_end(&side);
+}
+
 /* It waits with its event, and stops reading meanwhile. */
 static void a_pause_in_the_lane_stops_no_writing(void **state)
 {
@@ -854,6 +868,7 @@ int main(void)
         cmocka_unit_test(bytes_before_a_reset_are_delivered),
         cmocka_unit_test(partial_writes_drain),
         cmocka_unit_test(flush_sends_what_the_owner_appended),
+        cmocka_unit_test(who_waits_for_a_run_is_not_quiet),
         cmocka_unit_test(a_pause_in_the_lane_stops_no_writing),
         cmocka_unit_test(close_write_waits_for_the_rest),
         cmocka_unit_test(a_dead_peer_fails_a_waiting_write),
