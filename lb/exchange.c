@@ -109,7 +109,7 @@ void exchange_leave(struct exchange *x, bool reuse)
         struct server_conn *up = x->up;
         x->up = NULL;
         if (reuse)
-            upstream_give_back(up);
+            upstream_give_back(up, x->response_us / 1000);
         else
             upstream_close(up);
     }

@@ -38,7 +38,7 @@ struct upstream_server {
     struct addr addr;
     bool addr_known;
     bool gone;        /* the current snapshot lacks it: no connection is kept */
-    struct list idle; /* most recently used first */
+    struct list idle; /* the one that was quiet last first */
     size_t idle_count;
     int64_t quiet_until_ms; /* TLS trouble has been logged just now */
     int64_t ports_quiet_until_ms;
@@ -305,8 +305,8 @@ static void idle_reap(struct timer *timer)
     int64_t idle_ms = upstream_backend(local->worker, local->server)->config->opt.timeout_idle_ms;
     while (!list_empty(&local->idle)) {
         struct server_conn *oldest = container_of(local->idle.prev, struct server_conn, node);
-        if (oldest->idle_since_ms + idle_ms > loop->now_ms) {
-            timer_start(loop->timers, timer, oldest->idle_since_ms + idle_ms);
+        if (oldest->quiet_since_ms + idle_ms > loop->now_ms) {
+            timer_start(loop->timers, timer, oldest->quiet_since_ms + idle_ms);
             return;
         }
         upstream_close(oldest);
@@ -320,29 +320,41 @@ static bool secured_as_now(const struct server_conn *conn)
     return conn->conn.tls ? tls_is_of(conn->conn.tls, now) : now == NULL;
 }
 
-void upstream_give_back(struct server_conn *conn)
+/* Puts it where it belongs by its time: nearly always first. */
+static void idle_insert(struct upstream_server *local, struct server_conn *conn)
+{
+    struct list *at = &local->idle;
+    while (at->next != &local->idle &&
+           container_of(at->next, struct server_conn, node)->quiet_since_ms > conn->quiet_since_ms)
+        at = at->next;
+    list_insert_after(at, &conn->node);
+    local->idle_count++;
+}
+
+void upstream_give_back(struct server_conn *conn, int64_t quiet_since_ms)
 {
     struct upstream_server *local = server_local(worker_of(conn), conn->server);
     int64_t idle_ms = 0;
     if (!local->gone)
         idle_ms = upstream_backend(worker_of(conn), conn->server)->config->opt.timeout_idle_ms;
-    if (idle_ms == 0 || conn->introduced || !secured_as_now(conn) ||
+    struct loop *loop = &worker_of(conn)->loop;
+    int64_t until_ms = quiet_since_ms + idle_ms;
+    if (until_ms <= loop->now_ms || conn->introduced || !secured_as_now(conn) ||
         local->idle_count >= IDLE_PER_SERVER || worker_of(conn)->stopping ||
         !server_alive(conn->server)) {
         upstream_close(conn);
         return;
     }
     conn->reused = true;
-    conn->idle_since_ms = worker_of(conn)->loop.now_ms;
+    conn->quiet_since_ms = quiet_since_ms;
     conn_set_owner(&conn->conn, &idle_owner);
     if (conn->conn.paused)
         conn_resume(&conn->conn);
-    list_push_front(&local->idle, &conn->node);
-    local->idle_count++;
     count_server(conn, COUNTER_SERVER_CONNS_USED, -1);
     count_server(conn, COUNTER_SERVER_CONNS_IDLE, 1);
-    if (!timer_running(&local->reaper))
-        loop_timer_start(&worker_of(conn)->loop, &local->reaper, idle_ms);
+    idle_insert(local, conn);
+    if (!timer_running(&local->reaper) || local->reaper.at_ms > until_ms)
+        timer_start(loop->timers, &local->reaper, until_ms);
 }
 
 void upstream_close_idle(struct worker *worker, struct server *server)

@@ -20,8 +20,8 @@ struct server_conn {
     };
     struct server *server;
     union {
-        void *user; /* while lent: the borrower */
-        int64_t idle_since_ms;
+        void *user;             /* while lent: the borrower */
+        int64_t quiet_since_ms; /* while idle */
     };
     bool reused;     /* carried an earlier exchange: it may have died unnoticed */
     bool introduced; /* began with a PROXY header: it is one client's, and not kept */
@@ -54,8 +54,10 @@ bool upstream_introduce(struct server_conn *conn, enum send_proxy how, const str
                         const struct addr *destination, const struct proxy_tls *tls);
 /* It could not be made: a line in the log if TLS was the reason, at times. */
 void upstream_note_failure(struct server_conn *conn);
-/* After a complete exchange on a connection that may go on. */
-void upstream_give_back(struct server_conn *conn);
+/* After a complete exchange on a connection that may go on. quiet_since_ms: when the server may have begun
+ * to count how long it is idle, by loop time: that is as early as its answer began to come, which may
+ * have been on its way for long. */
+void upstream_give_back(struct server_conn *conn, int64_t quiet_since_ms);
 /* Closes it; its memory goes at the end of the turn. */
 void upstream_close(struct server_conn *conn);
 /* Closes the idle connections of one server (NULL: of all). */

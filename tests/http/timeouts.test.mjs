@@ -226,3 +226,21 @@ once('idle server connections are closed after timeouts.idle', {limpetOnly: true
   await server.conns[0].closed();
   about(performance.now() - began, 400);
 });
+
+// A server may have given its answer away long before the last byte is here, and counts from then on.
+once('timeouts.idle counts from when an answer began to come', {limpetOnly: true}, async t => {
+  let begun = 0;
+  const server = await recorder(t, (request, conn) => {
+    const rest = Number(request.path.slice(1));
+    begun = performance.now();
+    conn.send('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsl');
+    setTimeout(() => conn.send('ow'), rest);
+  });
+  const limpet = await front(t, server, {backend: {timeouts: {idle: '800ms'}}});
+  assert.equal((await ask(limpet.port(), 'GET', '/1000')).text, 'slow');
+  assert.equal((await ask(limpet.port(), 'GET', '/0')).text, 'slow');
+  assert.equal(server.conns.length, 2, 'what took longer than that is not kept');
+  assert.equal((await ask(limpet.port(), 'GET', '/500')).text, 'slow');
+  await server.conns.at(-1).closed();
+  about(performance.now() - begun, 800);
+});
