@@ -106,8 +106,10 @@ enum io_result conn_write_sealed(struct conn *conn, const struct span *parts, si
     if (!conn->blocked && send_out(conn) < 0)
         return conn_write_failed(conn, errno);
     conn->blocked = buf_len(&conn->out) > 0;
+    if (!conn->blocked)
+        return IO_DONE;
     conn_weigh(conn);
-    return conn->blocked ? IO_WANT_WRITE : IO_DONE;
+    return IO_WANT_WRITE;
 }
 
 /* What TLS wants to say by itself; the owner is not told how that went. */

@@ -96,17 +96,22 @@ static void end_close(struct end *end)
     close(end->peer);
 }
 
+static void say(struct end *end)
+{
+    assert_int_equal(write(end->peer, "x", 1), 1);
+}
+
 static void edges_come_once(void **state)
 {
     (void)state;
     struct end end;
     end_open(&end);
-    assert_int_equal(write(end.peer, "x", 1), 1);
+    say(&end);
     loop_turn(&loop, 100);
     loop_turn(&loop, 0);
     assert_int_equal(end.runs, 1);
     assert_true(end.events & EPOLLIN);
-    assert_int_equal(write(end.peer, "x", 1), 1);
+    say(&end);
     loop_turn(&loop, 100);
     assert_int_equal(end.runs, 2);
     end_close(&end);
@@ -120,7 +125,7 @@ static void levels_come_until_they_are_silenced(void **state)
     struct end end = {.peer = fds[1], .name = 'i'};
     io_init(&end.io, fds[0], on_io);
     assert_true(loop_add_level(&loop, &end.io, EPOLLIN));
-    assert_int_equal(write(end.peer, "x", 1), 1);
+    say(&end);
     loop_turn(&loop, 100);
     loop_turn(&loop, 100);
     assert_int_equal(end.runs, 2);
@@ -147,8 +152,8 @@ static void a_closed_io_gets_no_event_of_the_same_batch(void **state)
     end_open(&ends[1]);
     ends[0].victim = &ends[1];
     ends[1].victim = &ends[0];
-    assert_int_equal(write(ends[0].peer, "x", 1), 1);
-    assert_int_equal(write(ends[1].peer, "x", 1), 1);
+    say(&ends[0]);
+    say(&ends[1]);
     loop_turn(&loop, 100);
     assert_int_equal(ends[0].runs + ends[1].runs, 1);
     end_close(&ends[0]);
@@ -177,7 +182,7 @@ static void again_runs_next_turn_without_waiting(void **state)
     struct end end;
     end_open(&end);
     end.again = true;
-    assert_int_equal(write(end.peer, "x", 1), 1);
+    say(&end);
     loop_turn(&loop, 100);
     assert_int_equal(end.runs, 1);
     int64_t before = clock_mono_ms();
@@ -196,7 +201,7 @@ static void again_and_an_event_are_one_run(void **state)
     end_open(&end);
     loop_again(&loop, &end.io, EPOLLPRI);
     loop_again(&loop, &end.io, EPOLLRDHUP);
-    assert_int_equal(write(end.peer, "x", 1), 1);
+    say(&end);
     loop_turn(&loop, 100);
     assert_int_equal(end.runs, 1);
     assert_true((end.events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP)) ==
@@ -211,11 +216,6 @@ static void slow_open(struct end *end, char name, enum io_lane lane)
     end_open(end);
     end->io.lane = lane;
     end->name = name;
-}
-
-static void say(struct end *end)
-{
-    assert_int_equal(write(end->peer, "x", 1), 1);
 }
 
 static void each_lane_has_its_share_of_every_turn(void **state)
@@ -236,8 +236,8 @@ static void each_lane_has_its_share_of_every_turn(void **state)
         say(&light);
         loop_turn(&loop, 1000);
     }
-    assert_string_equal(order,
-                        "iadibdicdiadiad"); // One of each, in order, behind all that are light.
+    // One of each, in order, behind all that are light.
+    assert_string_equal(order, "iadibdicdiadiad");
     end_close(&a);
     end_close(&b);
     end_close(&c);
@@ -293,7 +293,7 @@ static void removed_is_not_closed(void **state)
     end_open(&end);
     loop_again(&loop, &end.io, EPOLLIN);
     loop_remove(&loop, &end.io);
-    assert_int_equal(write(end.peer, "x", 1), 1);
+    say(&end);
     loop_turn(&loop, 0);
     assert_int_equal(end.runs, 0);
     char byte;
@@ -350,7 +350,7 @@ static void a_turn_has_its_order(void **state)
     loop_at_turn_end(&loop, &thing.hook);
     loop_at_turn_end(&loop, &thing.hook);
     loop_again(&loop, &again.io, EPOLLIN);
-    assert_int_equal(write(end.peer, "x", 1), 1);
+    say(&end);
     mailbox_post(&loop.mailbox, &thing.letter);
     loop_timer_start(&loop, &thing.timer, 0);
     loop_turn(&loop, 100);
