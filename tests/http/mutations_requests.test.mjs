@@ -19,6 +19,9 @@ const valid = [
 const pieces = ['\r\n', '\n', '\r', '\0', ' ', '\t', ':', ',', ';', '0\r\n\r\n', '\r\n\r\n', 'Content-Length: 3\r\n', 'Content-Length: 0\r\n', 'Transfer-Encoding: chunked\r\n', 'Transfer-Encoding: identity\r\n',
   ' chunked', 'Host: b\r\n', 'Connection: close\r\n', 'Connection: Content-Length\r\n', 'HTTP/1.1', 'HTTP/1.0', 'GET /x HTTP/1.1\r\nHost: a\r\n\r\n', '\x85', '\xff', '_', '%', '#', '"', '5', 'ffffffffffffffff', '-', '+'];
 
+// Where each send takes a byte, who is told to go on and has ended already may not get all of that.
+const cut = process.env.LIMPET_TEST_PRELOAD === 'short_io' ? 'HTTP/1.1 100 Continue\r\n\r\n' : '';
+
 once('damaged requests', {limpetOnly: true, timeout: 60000}, async t => {
   const seed = Number(process.env.LIMPET_TEST_SEED || Date.now() % 1e9);
   const choose = chooser(seed);
@@ -44,9 +47,8 @@ once('damaged requests', {limpetOnly: true, timeout: 60000}, async t => {
       // Answers to HEAD have no body: those are the ones that do not add up otherwise.
       const text = got.toString('latin1');
       answers += (text.match(/HTTP\/1\.1 200/g) ?? []).length;
-      // Who is told to go on, and has ended already, may not get all of that.
       const rest = bytes.includes('HEAD') ? '' : parseResponses(got).rest.toString('latin1');
-      assert.ok('HTTP/1.1 100 Continue\r\n\r\n'.startsWith(rest), `seed ${seed}: ${JSON.stringify(text)} to ${JSON.stringify(bytes)}`);
+      assert.ok(cut.startsWith(rest), `seed ${seed}: ${JSON.stringify(text)} to ${JSON.stringify(bytes)}`);
     }
     assert.equal(server.requests.length, answers, `seed ${seed} round ${rounds}: ${server.requests.length} requests, ${answers} answers to ${say}`);
     reached += answers;

@@ -69,6 +69,7 @@ behaviour('upgrades that fail', {limpetOnly: true, timeout: 150000, workers: ful
   front.stopped = true;
   assert.equal((await ask(where, 'GET', '/who')).status, 200);
   await eventually('the old one has left', () => gone(front.pid), {within: 15000});
+  await eventually('100 requests were served', () => count.done > 100, {within: 20000});
   over = true;
   await load;
   assert.deepEqual(count.failed, []);
